@@ -1,0 +1,1 @@
+"""CIFAR networks in torch, their training recipe and their export to ONNX."""

@@ -1,0 +1,1 @@
+"""onnxprune: structured pruning of ONNX models."""

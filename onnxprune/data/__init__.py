@@ -1,0 +1,1 @@
+"""Reading samples: the inputs of a model and their labels."""

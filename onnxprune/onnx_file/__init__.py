@@ -1,0 +1,36 @@
+"""Reading ONNX files, seeing them as graphs, writing them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+
+from onnxprune.onnx_file.graph import Edge, Graph, Node, ValueInfo, view
+from onnxprune.onnx_file.initializer import Initializer
+from onnxprune.onnx_file.reading import read_model
+from onnxprune.onnx_file.shapes import infer_shapes
+
+__all__ = ["Edge", "Graph", "Initializer", "Node", "ValueInfo", "load_graph", "read_model"]
+
+
+def load_graph(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+    """Read a model and see it as a graph with concrete shapes.
+
+    Args:
+        path: The .onnx file; its external data lies beside it and is read on demand.
+        shapes: Extents to assume for inputs with free dimensions, by input name.
+
+    Raises:
+        ModelError: The file cannot be read (E301 to E309).
+        UsageError: E205, a shape that fits no input.
+    """
+    model = read_model(path)
+    warnings = []
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+        warnings.append("local functions were inlined; the written model has their bodies instead")
+    graph = view(model, path)
+    graph.warnings += warnings
+    infer_shapes(graph, shapes or {})
+    return graph

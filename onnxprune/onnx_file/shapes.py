@@ -1,0 +1,133 @@
+"""Concrete shapes of every value, for assumed extents of the free input dimensions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, helper
+
+from onnxprune.errors import ModelError, UsageError
+from onnxprune.onnx_file.graph import Graph, Node, ValueInfo
+
+Shape = tuple[int, ...]
+
+SMALL = 1024  # elements; larger constants cannot be shapes and are left out of shape inference
+SPATIAL = 224
+SEQUENCE = 32
+
+# operators that onnx does not know, by one that has the same output shape
+STAND_INS = {
+    ("com.microsoft", "FusedConv"): "Conv",
+    ("com.microsoft", "Gelu"): "Relu",
+    ("com.microsoft", "FastGelu"): "Relu",
+    ("com.microsoft", "BiasGelu"): "Relu",
+    ("com.microsoft", "QuickGelu"): "Relu",
+    ("com.microsoft", "BiasAdd"): "Relu",
+    ("com.microsoft", "SkipLayerNormalization"): "Relu",
+    ("com.microsoft", "SkipSimplifiedLayerNormalization"): "Relu",
+    ("com.microsoft", "SimplifiedLayerNormalization"): "Relu",
+}
+ONE_INPUT = "Relu"
+
+
+def assume_shapes(inputs: tuple[ValueInfo, ...], given: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Input shapes with every free extent filled in: 1 for the first axis, 224 or 32 for the others.
+
+    Raises:
+        UsageError: E205, where a given shape fits no input.
+    """
+    unknown = set(given) - {value.name for value in inputs}
+    if unknown:
+        names = ", ".join(value.name for value in inputs)
+        raise UsageError("E205", f"--shape names no input: {sorted(unknown)[0]!r}; the inputs are {names}")
+    return {v.name: assume_shape(v, given.get(v.name)) for v in inputs if v.dims is not None or v.name in given}
+
+
+def assume_shape(value: ValueInfo, given: Shape | None) -> Shape:
+    if given is None:
+        dims = value.dims or ()
+        free = SPATIAL if len(dims) >= 4 else SEQUENCE
+        return tuple(d if isinstance(d, int) else (1 if axis == 0 else free) for axis, d in enumerate(dims))
+    if value.dims is not None and (
+        len(given) != len(value.dims)
+        or any(isinstance(d, int) and d != g for d, g in zip(value.dims, given, strict=True))
+    ):
+        raise UsageError("E205", f"--shape {value.name}: the model wants {value.dims}, got {given}")
+    return given
+
+
+def infer_shapes(graph: Graph, given: Mapping[str, Shape]) -> None:
+    """Fill `graph.shapes` and `graph.assumed`, in place.
+
+    onnx's own inference comes first; what it leaves open is read from one run in ONNX Runtime, where
+    the model runs there. What stays unknown is left out, and the analysis freezes what touches it.
+    """
+    graph.assumed = assume_shapes(graph.inputs, given)
+    graph.shapes = {name: i.shape for name, i in graph.initializers.items()} | graph.assumed
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton(graph), data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else "no reason given"
+        raise ModelError("E309", f"{graph.path.name}: shapes contradict each other", cause=first) from error
+    for value in [*inferred.graph.value_info, *inferred.graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            graph.shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
+
+
+def skeleton(graph: Graph) -> ModelProto:
+    """The model for shape inference: large constants become inputs, declared shapes are dropped."""
+    source = graph.model
+    model = ModelProto(ir_version=source.ir_version, opset_import=source.opset_import)
+    model.graph.name = "skeleton"
+    for value in source.graph.input:
+        if value.name in graph.initializers:
+            continue
+        kept = model.graph.input.add()
+        kept.CopyFrom(value)
+        if value.name in graph.assumed:
+            tensor = value.type.tensor_type
+            kept.CopyFrom(helper.make_tensor_value_info(value.name, tensor.elem_type, graph.assumed[value.name]))
+    for name, constant in graph.initializers.items():
+        if constant.size <= SMALL and not constant.is_external:
+            tensor = model.graph.initializer.add()
+            tensor.CopyFrom(constant.proto)
+            tensor.name = name
+        else:
+            model.graph.input.append(helper.make_tensor_value_info(name, constant.proto.data_type, constant.shape))
+    model.graph.sparse_initializer.extend(source.graph.sparse_initializer)
+    model.graph.node.extend(stand_in(node) for node in graph.nodes)
+    for value in source.graph.output:
+        model.graph.output.add().CopyFrom(untyped(value))
+    return model
+
+
+def untyped(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
+    copy = onnx.ValueInfoProto(name=value.name)
+    if value.type.HasField("tensor_type"):
+        copy.type.tensor_type.elem_type = value.type.tensor_type.elem_type
+    else:
+        copy.type.CopyFrom(value.type)
+    return copy
+
+
+def stand_in(node: Node) -> onnx.NodeProto:
+    other = STAND_INS.get((node.domain, node.op_type))
+    if other is None:
+        return node.proto
+    inputs = node.inputs[:1] if other == ONE_INPUT else node.inputs[:3]
+    outputs = node.outputs[:1]
+    kept = {name: value for name, value in node.attributes.items() if name in CONV_ATTRIBUTES} if other == "Conv" else {}
+    return helper.make_node(other, list(inputs), list(outputs), name=node.name, **kept)
+
+
+CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+
+def zeros_for(value: ValueInfo, shape: Shape) -> np.ndarray[Any, Any]:
+    return np.zeros(shape, value.dtype if value.dtype is not None else np.float32)
+
+
+def element_type(tensor: TensorProto) -> int:
+    return tensor.data_type
