@@ -1,0 +1,1 @@
+"""Round trips to torch and exporters from frameworks; they know nothing of pruning."""
