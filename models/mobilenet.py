@@ -18,9 +18,7 @@ def conv_bn_relu6(
     in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     return [
-        nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False
-        ),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU6(),
     ]
@@ -41,7 +39,8 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+        y: Tensor = self.body(x)
+        return x + y if self.residual else y
 
 
 class MobileNetV2(nn.Module):
@@ -62,4 +61,5 @@ class MobileNetV2(nn.Module):
         self.fc = nn.Linear(1280, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, classes)
-        return self.fc(self.features(x))
+        logits: Tensor = self.fc(self.features(x))
+        return logits

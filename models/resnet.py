@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 STAGE_WIDTHS = (16, 32, 64)
 
@@ -17,7 +17,7 @@ class PadShortcut(nn.Module):
         self.after = extra_channels - self.before
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C + extra, H/2, W/2)
-        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
 
 
 def projection_shortcut(in_channels: int, out_channels: int) -> nn.Module:
@@ -48,13 +48,11 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = (
-            nn.Identity() if stride == 1 else SHORTCUTS[shortcut](in_channels, out_channels)
-        )
+        self.shortcut = nn.Identity() if stride == 1 else SHORTCUTS[shortcut](in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        y = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class CifarResNet(nn.Module):
@@ -74,5 +72,6 @@ class CifarResNet(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 32, 32) -> (N, classes)
-        x = self.blocks(F.relu(self.bn(self.stem(x))))
-        return self.fc(x.mean(dim=(2, 3)))
+        x = self.blocks(functional.relu(self.bn(self.stem(x))))
+        logits: Tensor = self.fc(x.mean(dim=(2, 3)))
+        return logits

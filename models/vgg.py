@@ -31,4 +31,5 @@ class Vgg(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3, 32, 32) -> (N, classes)
-        return self.fc(self.features(x))
+        logits: Tensor = self.fc(self.features(x))
+        return logits

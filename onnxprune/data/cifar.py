@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009) from one .npz file or from the official python archive."""
+"""CIFAR-10 (Krizhevsky 2009): reading it, holding search images out, normalising."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.errors import DataError
+
 MEAN = np.array((0.4914, 0.4822, 0.4465), np.float32)  # of the training part, RGB / 255
 STD = np.array((0.2470, 0.2435, 0.2616), np.float32)
+CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 SEARCH_IMAGES = 2000
 
 
@@ -31,14 +37,19 @@ class SearchSplit:
     search_labels: NDArray[np.int64]
 
 
-def split_search(data: Cifar10, *, count: int = SEARCH_IMAGES, seed: int = 0) -> SearchSplit:
-    """Hold `count` training images out for search, equally many of each class, in class-mixed order."""
+def choose_balanced(labels: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.int64]:
+    """Rows of `count` images, equally many of each class, in class-mixed order."""
     rng = np.random.default_rng(seed)
-    per_class = count // 10
+    per_class = count // len(CLASSES)
     chosen = np.concatenate(
-        [rng.permutation(np.flatnonzero(data.y_train == label))[:per_class] for label in range(10)]
+        [rng.permutation(np.flatnonzero(labels == label))[:per_class] for label in range(len(CLASSES))]
     )
-    chosen = rng.permutation(chosen)
+    return rng.permutation(chosen)
+
+
+def split_search(data: Cifar10, *, count: int = SEARCH_IMAGES, seed: int = 0) -> SearchSplit:
+    """Hold `count` training images out for search, equally many of each class."""
+    chosen = choose_balanced(data.y_train, count, seed=seed)
     held_out = np.zeros(len(data.y_train), bool)
     held_out[chosen] = True
     return SearchSplit(
@@ -46,6 +57,29 @@ def split_search(data: Cifar10, *, count: int = SEARCH_IMAGES, seed: int = 0) ->
     )
 
 
+def as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the networks of `onnxprune.models` take: normalised float32 (N, 3, 32, 32).
+
+    Args:
+        images: uint8 RGB (N, 32, 32, 3).
+    """
+    scaled = (images.astype(np.float32) / 255 - MEAN) / STD
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
 def read_cifar10(path: Path) -> Cifar10:
-    with np.load(path) as arrays:
-        return Cifar10(**{name: arrays[name] for name in arrays.files})
+    """All of CIFAR-10 from one .npz file with x_train, y_train, x_test and y_test.
+
+    Raises:
+        DataError: The file is missing, is no .npz file, or lacks one of the four arrays.
+    """
+    names = tuple(Cifar10.__dataclass_fields__)
+    try:
+        with np.load(path) as arrays:
+            return Cifar10(**{name: arrays[name] for name in names})
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise DataError(
+            "E501",
+            f"{path}: CIFAR-10 was expected, an .npz file with {', '.join(names)}",
+            cause=str(error),
+        ) from error
