@@ -38,15 +38,15 @@ endef
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing onnxprune with numpy, scipy, onnx, ONNX Runtime, click and rich into $(abspath $(VENV)):"
-	@echo "up to 340 MB to download and 750 MB on disk (on x86-64; ONNX Runtime with GPU support is most of it)."
+	@echo "up to 340 MB to download and 650 MB on disk (on x86-64; ONNX Runtime with GPU support is most of it)."
 	$(make_venv)
 	$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@echo "Installing onnxprune, torch (CPU) and the development tools into $(abspath $(VENV)):"
-	@echo "up to 620 MB to download and 1.9 GB on disk."
+	@echo "up to 600 MB to download and 1.7 GB on disk."
 	$(make_venv)
-	$(PIP_INSTALL) --extra-index-url $(TORCH_INDEX) torch
+	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(PIP_INSTALL) -e '.[dev,torch]'
 	@touch $@ $(VENV)/.installed
