@@ -95,6 +95,7 @@ class Graph:
         initializers: By name, Constant nodes included; arrays are read on demand.
         inputs, outputs: Of the graph; inputs that have an initializer (IR 3) are left out.
         shapes: Extents of each value whose shape is known, under the `assumed` input shapes.
+        types: Element type (TensorProto.DataType) of each value where it is known.
         assumed: The concrete input shapes that `shapes` was derived from.
         warnings: What the user should know about how the model was read.
     """
@@ -107,6 +108,7 @@ class Graph:
     outputs: tuple[ValueInfo, ...]
     opset: int
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    types: dict[str, int] = field(default_factory=dict)
     assumed: dict[str, tuple[int, ...]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -188,7 +190,9 @@ def topological(protos: Iterable[NodeProto], known: set[str], path: Path) -> lis
                 heappush(ready, follower)
     if len(order) < len(nodes):
         stuck = next(node for node, needs in zip(nodes, waiting, strict=True) if needs)
-        raise ModelError("E309", f"{path.name}: node {stuck.name or stuck.op_type!r} waits for itself (a cycle)")
+        raise ModelError(
+            "E309", f"{path.name}: node {stuck.name or stuck.op_type!r} waits for itself (a cycle)"
+        )
     return order
 
 
@@ -230,7 +234,9 @@ def view(model: ModelProto, path: Path) -> Graph:
     nodes = [
         Node(index, proto, versions.get("" if proto.domain == "ai.onnx" else proto.domain, 1))
         for index, proto in enumerate(
-            p for p in topological(graph.node, known, path) if p.output[:1] != [] and not is_constant(p, initializers)
+            p
+            for p in topological(graph.node, known, path)
+            if p.output[:1] != [] and not is_constant(p, initializers)
         )
     ]
     return Graph(path, model, nodes, initializers, inputs, value_infos(graph.output), versions.get("", 1))

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, helper, numpy_helper
 
 from onnxprune.errors import ModelError, UsageError
 from onnxprune.onnx_file.graph import Graph, Node, ValueInfo
+from onnxprune.onnx_file.host import HostValues
 
 Shape = tuple[int, ...]
 
@@ -41,7 +42,9 @@ def assume_shapes(inputs: tuple[ValueInfo, ...], given: Mapping[str, Shape]) -> 
     if unknown:
         names = ", ".join(value.name for value in inputs)
         raise UsageError("E205", f"--shape names no input: {sorted(unknown)[0]!r}; the inputs are {names}")
-    return {v.name: assume_shape(v, given.get(v.name)) for v in inputs if v.dims is not None or v.name in given}
+    return {
+        v.name: assume_shape(v, given.get(v.name)) for v in inputs if v.dims is not None or v.name in given
+    }
 
 
 def assume_shape(value: ValueInfo, given: Shape | None) -> Shape:
@@ -60,23 +63,62 @@ def assume_shape(value: ValueInfo, given: Shape | None) -> Shape:
 def infer_shapes(graph: Graph, given: Mapping[str, Shape]) -> None:
     """Fill `graph.shapes` and `graph.assumed`, in place.
 
-    onnx's own inference comes first; what it leaves open is read from one run in ONNX Runtime, where
-    the model runs there. What stays unknown is left out, and the analysis freezes what touches it.
+    onnx's own inference and the evaluation of shape computations take turns until neither finds more;
+    what stays unknown is read from one run in ONNX Runtime, where the model runs there. A shape that is
+    not found is left out, and the analysis freezes what touches it.
     """
     graph.assumed = assume_shapes(graph.inputs, given)
     graph.shapes = {name: i.shape for name, i in graph.initializers.items()} | graph.assumed
+    graph.types = {name: i.proto.data_type for name, i in graph.initializers.items()}
+    graph.types |= {v.name: v.type.tensor_type.elem_type for v in graph.model.graph.input}
+    for _ in range(MAX_ROUNDS):
+        known = len(graph.shapes)
+        host = HostValues(graph)
+        for node in graph.nodes:
+            host.visit(node)
+        add_inferred(graph, {name: value.array for name, value in host.found.items()})
+        if complete(graph) or len(graph.shapes) == known:
+            break
+    if not complete(graph):
+        run_for_shapes(graph)
+
+
+MAX_ROUNDS = 12
+
+
+def complete(graph: Graph) -> bool:
+    return all(name in graph.shapes for node in graph.nodes for name in node.outputs if name)
+
+
+def add_inferred(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """One round of onnx's inference, with computed values given as constants, in place."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(graph), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(skeleton(graph, computed), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else "no reason given"
         raise ModelError("E309", f"{graph.path.name}: shapes contradict each other", cause=first) from error
     for value in [*inferred.graph.value_info, *inferred.graph.output]:
         dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.elem_type:
+            graph.types[value.name] = value.type.tensor_type.elem_type
         if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
             graph.shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
+    for name, array in computed.items():
+        graph.shapes[name] = array.shape
 
 
-def skeleton(graph: Graph) -> ModelProto:
+def run_for_shapes(graph: Graph) -> None:
+    """Read the missing shapes from one run on zeros, in place; a model that does not run stays open."""
+    missing = [name for node in graph.nodes for name in node.outputs if name and name not in graph.shapes]
+    if {i.name for i in graph.inputs} - set(graph.assumed) or not missing:
+        return
+    # the one use of ONNX Runtime on this floor; rarely needed, so it is imported here
+    from onnxprune.onnx_file.execution import shapes_by_running
+
+    graph.shapes.update(shapes_by_running(graph, missing))
+
+
+def skeleton(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> ModelProto:
     """The model for shape inference: large constants become inputs, declared shapes are dropped."""
     source = graph.model
     model = ModelProto(ir_version=source.ir_version, opset_import=source.opset_import)
@@ -88,16 +130,21 @@ def skeleton(graph: Graph) -> ModelProto:
         kept.CopyFrom(value)
         if value.name in graph.assumed:
             tensor = value.type.tensor_type
-            kept.CopyFrom(helper.make_tensor_value_info(value.name, tensor.elem_type, graph.assumed[value.name]))
+            kept.CopyFrom(
+                helper.make_tensor_value_info(value.name, tensor.elem_type, graph.assumed[value.name])
+            )
     for name, constant in graph.initializers.items():
         if constant.size <= SMALL and not constant.is_external:
             tensor = model.graph.initializer.add()
             tensor.CopyFrom(constant.proto)
             tensor.name = name
         else:
-            model.graph.input.append(helper.make_tensor_value_info(name, constant.proto.data_type, constant.shape))
+            model.graph.input.append(
+                helper.make_tensor_value_info(name, constant.proto.data_type, constant.shape)
+            )
     model.graph.sparse_initializer.extend(source.graph.sparse_initializer)
-    model.graph.node.extend(stand_in(node) for node in graph.nodes)
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in computed.items())
+    model.graph.node.extend(stand_in(node) for node in graph.nodes if node.outputs[0] not in computed)
     for value in source.graph.output:
         model.graph.output.add().CopyFrom(untyped(value))
     return model
@@ -118,16 +165,12 @@ def stand_in(node: Node) -> onnx.NodeProto:
         return node.proto
     inputs = node.inputs[:1] if other == ONE_INPUT else node.inputs[:3]
     outputs = node.outputs[:1]
-    kept = {name: value for name, value in node.attributes.items() if name in CONV_ATTRIBUTES} if other == "Conv" else {}
+    kept = (
+        {name: value for name, value in node.attributes.items() if name in CONV_ATTRIBUTES}
+        if other == "Conv"
+        else {}
+    )
     return helper.make_node(other, list(inputs), list(outputs), name=node.name, **kept)
 
 
 CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-
-
-def zeros_for(value: ValueInfo, shape: Shape) -> np.ndarray[Any, Any]:
-    return np.zeros(shape, value.dtype if value.dtype is not None else np.float32)
-
-
-def element_type(tensor: TensorProto) -> int:
-    return tensor.data_type

@@ -1,0 +1,42 @@
+"""Every operator's statements about a graph, gathered in one pass over its nodes."""
+
+from onnxprune.onnx_file import Graph
+from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
+from onnxprune.onnx_file.host import HostValues
+from onnxprune.onnx_file.graph import captures
+from onnxprune.operators.table import COUPLING
+
+
+def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
+    """One pass in topological order; what is not known or cannot be followed is frozen."""
+    findings, host = Findings(), HostValues(graph)
+    for node in graph.nodes:
+        ctx = NodeContext(graph, node, findings, host, options)
+        for name in captures(node.proto):
+            for labels in ctx.labels_of(name):
+                ctx.freeze(labels, f"the subgraph of {node} reads {name!r}")
+        if host.visit(node):
+            continue
+        state(ctx)
+        ctx.freeze_leftovers()
+    freeze_outputs(graph, findings)
+    return findings, host
+
+
+def state(ctx: NodeContext) -> None:
+    """Let the operator's coupling function speak, or freeze the node."""
+    function = COUPLING.get((ctx.node.domain, ctx.node.op_type))
+    if function is None:
+        name = f"{ctx.node.domain}::{ctx.node.op_type}" if ctx.node.domain else ctx.node.op_type
+        ctx.freeze_all(f"operator {name} is not known")
+        return
+    try:
+        function(ctx)
+    except CannotFollow as reason:
+        ctx.freeze_all(str(reason))
+
+
+def freeze_outputs(graph: Graph, findings: Findings) -> None:
+    for output in graph.outputs:
+        for labels in findings.store.values.get(output.name, ()):
+            findings.store.freeze(labels, f"its channels are the graph output {output.name!r}")

@@ -1,0 +1,108 @@
+"""Masks: for each group that may be pruned, one bit a channel; True keeps it."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.errors import UsageError
+from onnxprune.groups import Groups
+
+Masks = dict[str, NDArray[np.bool_]]
+FORMAT = 1
+
+
+def all_true(groups: Groups) -> Masks:
+    """Masks that keep everything."""
+    return {group.name: np.ones(group.channels, bool) for group in groups.prunable}
+
+
+def check_masks(masks: Mapping[str, NDArray[np.bool_]], groups: Groups) -> None:
+    """Raises:
+    UsageError: E206, for an unknown or frozen group, a wrong length, or a group left empty.
+    """
+    known = {group.name: group for group in groups}
+    for name, bits in masks.items():
+        group = known.get(name)
+        if group is None:
+            raise UsageError("E206", f"the masks name group {name!r}, which the model does not have")
+        if len(bits) != group.channels:
+            raise UsageError("E206", f"group {name} has {group.channels} channels, its mask {len(bits)}")
+        if group.frozen is not None and not bits.all():
+            raise UsageError("E206", f"group {name} is frozen: {group.frozen}")
+        if not bits.any():
+            raise UsageError("E206", f"group {name} would lose all its channels", hint="keep at least one")
+
+
+def model_hash(path: Path) -> str:
+    """sha256 of the model file, hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def masks_to_json(masks: Masks, groups: Groups, *, align: int | str = 1) -> dict[str, Any]:
+    """Reviewable form: kept indices by group, with the model they belong to."""
+    return {
+        "format": FORMAT,
+        "model": groups.graph.path.name,
+        "sha256": model_hash(groups.graph.path),
+        "align": align,
+        "kept": {name: np.flatnonzero(bits).tolist() for name, bits in masks.items()},
+        "channels": {name: len(bits) for name, bits in masks.items()},
+    }
+
+
+def save_masks(path: Path, masks: Masks, groups: Groups, *, align: int | str = 1) -> None:
+    """Write masks as JSON, or as .npz (bool arrays by group) by the ending of the path; atomic."""
+    part = path.with_name(f".{path.name}.part")
+    if path.suffix == ".npz":
+        with part.open("wb") as file:
+            sha = np.array(model_hash(groups.graph.path))
+            np.savez_compressed(file, __sha256__=sha, **masks)  # type: ignore[arg-type]
+    else:
+        part.write_text(json.dumps(masks_to_json(masks, groups, align=align), indent=1) + "\n")
+    part.replace(path)
+
+
+def load_masks(path: Path, groups: Groups) -> Masks:
+    """Read what `save_masks` wrote and check it against the groups.
+
+    Raises:
+        UsageError: E206: unreadable, made for another model, or unfit for these groups.
+    """
+    try:
+        masks, sha = read_npz(path) if path.suffix == ".npz" else read_json(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError("E206", f"masks {str(path)!r} cannot be read", cause=str(error)) from error
+    own = model_hash(groups.graph.path)
+    if sha != own:
+        raise UsageError(
+            "E206",
+            f"masks {path.name} were made for another model: sha256 {sha[:8]}..., got {own[:8]}...",
+            hint="use the model they were made for",
+        )
+    check_masks(masks, groups)
+    return masks
+
+
+def read_npz(path: Path) -> tuple[Masks, str]:
+    with np.load(path, allow_pickle=False) as arrays:
+        masks = {name: arrays[name].astype(bool) for name in arrays.files if name != "__sha256__"}
+        return masks, str(arrays["__sha256__"])
+
+
+def read_json(path: Path) -> tuple[Masks, str]:
+    saved = json.loads(path.read_text())
+    masks: Masks = {}
+    for name, kept in saved["kept"].items():
+        bits = np.zeros(int(saved["channels"][name]), bool)
+        bits[np.asarray(kept, np.int64)] = True
+        masks[name] = bits
+    return masks, str(saved["sha256"])

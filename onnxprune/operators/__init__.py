@@ -1,0 +1,1 @@
+"""What the analysis knows of each operator: how it couples channels and which numbers count them."""

@@ -1,0 +1,361 @@
+"""What a coupling function is handed: one node, its labels, and the words to state what it does.
+
+A coupling function says, for one operator, which channels of its inputs, outputs and initializers live
+and die together, and which numbers in attributes and constants count them. The words:
+
+    take(slot, axis)          labels of an input axis; an axis that is not taken is frozen afterwards
+    put(labels)               labels of an output, one entry per axis, None for axes that never change
+    couple(a, b)              a[i] and b[i] together; a[i] against a fixed axis freezes a
+    freeze(labels, reason)    these must stay
+    contract(slot, axis)      the operator sums over this axis (the cut of the masked-equals-pruned law)
+    inexact(labels, reason)   what is left is well defined, but not equal to the masked original
+    produces / consumes       roles of weight axes, for the criteria
+    macs(fixed, *axes)        multiply-accumulates: a product of extents
+    bind(slot, index, labels) the integer at that index of a constant input counts these labels
+    bind_attr(name, parts)    an integer attribute (or list) counts these labels
+    supply(slot, parts)       a missing constant input must be written: one count per part
+    reindex(slot, labels)     a constant of indices into an axis with these labels
+    choose(options)           one of several equally right couplings; the analysis tries another one
+                              where the first leaves everything frozen
+
+Worked example: `Relu` is `ctx.put(ctx.take_all(0))`; `BatchNormalization` couples axis 1 with its four
+parameters; a Conv with bias says
+
+    x, w = ctx.take(0, 1), ctx.take_all(1)         # (N, C, ...), (M, C, k...)
+    ctx.couple(x, w[1]); ctx.contract(0, 1); ctx.consumes(w[1])
+    ctx.couple(w[0], ctx.take(2, 0)); ctx.produces(w[0])
+    ctx.put([None, w[0], None, None])
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.onnx_file import Edge, Graph, Initializer, Node
+from onnxprune.onnx_file.host import HostValues, Literal
+from onnxprune.operators.labels import AxisLabels, Fact, Labels, LabelStore, ValueLabels
+
+
+class CannotFollow(Exception):
+    """This node's channels cannot be followed; they are frozen, with this reason."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A contraction: the consumer input whose removed channels the masked original ignores."""
+
+    edge: Edge
+    axis: int
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class MacTerm:
+    """MACs of one contraction: `fixed` times the extents of these (tensor, axis) pairs."""
+
+    node: str
+    fixed: int
+    axes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """An integer that counts labels: element `index` of a constant input, or of an attribute.
+
+    `labels` None means that the number must stay as it is. `sign` -1: it counts from the end.
+    """
+
+    node: int
+    place: int | str  # input slot, or attribute name
+    index: int
+    labels: AxisLabels
+    sign: int = 1
+
+
+@dataclass(frozen=True)
+class Supply:
+    """A list of counts that the file leaves implicit and that must be written out."""
+
+    node: int
+    place: int | str
+    parts: tuple[Labels, ...]
+    drop_attribute: str = ""
+
+
+@dataclass(frozen=True)
+class Reindex:
+    """A constant input that holds indices into an axis with these labels."""
+
+    node: int
+    slot: int
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several right couplings: the labels that carry the channels under the one taken."""
+
+    node: int
+    key: int
+    options: int
+    taken: int
+    carrier: Labels
+
+
+@dataclass
+class Findings:
+    """Everything that the operators state about a graph."""
+
+    store: LabelStore = field(default_factory=LabelStore)
+    cuts: list[Cut] = field(default_factory=list)
+    macs: list[MacTerm] = field(default_factory=list)
+    bindings: list[Binding] = field(default_factory=list)
+    supplies: list[Supply] = field(default_factory=list)
+    reindexes: list[Reindex] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to couple: whole heads or equal indices of all heads; choices fixed by an earlier pass."""
+
+    heads: bool = False
+    choices: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+
+class NodeContext:
+    """One node under analysis."""
+
+    def __init__(
+        self, graph: Graph, node: Node, findings: Findings, host: HostValues, options: Options
+    ) -> None:
+        self.graph = graph
+        self.node = node
+        self.findings = findings
+        self.store = findings.store
+        self.host = host
+        self.options = options
+        self._taken: set[tuple[int, int]] = set()
+        self._const_slots: set[int] = set()  # read as numbers
+        self._shape_slots: set[int] = set()  # numbers that are bound to labels
+        self._choices = 0
+
+    # --- shapes and constants -----------------------------------------------------------------
+
+    def has(self, slot: int) -> bool:
+        return slot < len(self.node.inputs) and bool(self.node.inputs[slot])
+
+    def name(self, slot: int) -> str:
+        return self.node.inputs[slot]
+
+    def shape(self, slot: int) -> tuple[int, ...]:
+        """Extents of an input.
+
+        Raises:
+            CannotFollow: The shape is not known.
+        """
+        return self._shape_of(self.node.inputs[slot])
+
+    def out_shape(self, index: int = 0) -> tuple[int, ...]:
+        return self._shape_of(self.node.outputs[index])
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        if name not in self.graph.shapes:
+            raise CannotFollow(f"the shape of {name!r} is not known")
+        return self.graph.shapes[name]
+
+    def rank(self, slot: int) -> int:
+        return len(self.shape(slot))
+
+    def initializer(self, slot: int) -> Initializer | None:
+        return self.graph.initializers.get(self.name(slot)) if self.has(slot) else None
+
+    def const(self, slot: int) -> NDArray[Any]:
+        """The values of a constant (or computed from constants and shapes) input; marks it taken.
+
+        Raises:
+            CannotFollow: It is computed from data.
+        """
+        self._const_slots.add(slot)
+        value = self.host.value(self.name(slot))
+        if value is not None:
+            return value
+        constant = self.initializer(slot)
+        if constant is None:
+            raise CannotFollow(f"input {slot} is computed from data")
+        return constant.array()
+
+    def ints(self, name: str, slot: int, default: Sequence[int] | None = None) -> list[int] | None:
+        """Integers that are an attribute in some opsets and an input in others."""
+        if name in self.node.attributes:
+            value = self.node.attributes[name]
+            return [int(v) for v in value] if isinstance(value, (list, tuple)) else [int(value)]
+        if self.has(slot):
+            return [int(v) for v in self.const(slot).reshape(-1)]
+        return None if default is None else list(default)
+
+    def axis(self, name: str = "axis", default: int = 0, *, rank: int) -> int:
+        axis = int(self.node.attr(name, default))
+        return axis + rank if axis < 0 else axis
+
+    # --- labels -------------------------------------------------------------------------------
+
+    def labels(self, slot: int) -> ValueLabels:
+        """Labels of an input without taking them; an absent or unknown one is all fixed."""
+        return self.labels_of(self.node.inputs[slot])
+
+    def labels_of(self, name: str) -> ValueLabels:
+        values = self.store.values
+        if name not in values:
+            constant = self.graph.initializers.get(name)
+            if constant is not None:
+                # an axis of extent 1 cannot lose its only channel
+                values[name] = tuple(self.store.fresh(n) if n > 1 else None for n in constant.shape)
+            else:
+                values[name] = (None,) * len(self.graph.shapes.get(name, ()))
+        return values[name]
+
+    def take(self, slot: int, axis: int) -> AxisLabels:
+        if not self.has(slot):
+            return None
+        axis = axis + self.rank(slot) if axis < 0 else axis
+        self._taken.add((slot, axis))
+        labels = self.labels(slot)
+        return labels[axis] if axis < len(labels) else None
+
+    def take_all(self, slot: int) -> list[AxisLabels]:
+        if not self.has(slot):
+            return []
+        self._taken.update((slot, axis) for axis in range(self.rank(slot)))
+        return list(self.labels(slot))
+
+    def put(self, labels: Sequence[AxisLabels], index: int = 0) -> None:
+        if index < len(self.node.outputs) and self.node.outputs[index]:
+            self.store.values[self.node.outputs[index]] = tuple(labels)
+
+    def fresh(self, count: int) -> Labels:
+        return self.store.fresh(count)
+
+    def couple(self, a: AxisLabels, b: AxisLabels) -> None:
+        """Both live or die together; a fixed side freezes the other."""
+        if a is None or b is None:
+            self.freeze(a, "it meets an axis that cannot change")
+            self.freeze(b, "it meets an axis that cannot change")
+        elif len(a) != len(b):
+            raise CannotFollow(f"extents {len(a)} and {len(b)} do not fit each other")
+        else:
+            self.store.couple(a, b)
+
+    def freeze(self, labels: AxisLabels, reason: str) -> None:
+        self.store.freeze(labels, f"{reason} at {self.node}")
+
+    def frozen(self, count: int, reason: str) -> Labels:
+        """Labels for `count` indices that must stay."""
+        labels = self.fresh(count)
+        self.freeze(labels, reason)
+        return labels
+
+    def inexact(self, labels: AxisLabels, reason: str) -> None:
+        if labels is not None:
+            self.store.inexact.append(Fact(labels, f"{reason} at {self.node}"))
+
+    def produces(self, labels: AxisLabels) -> None:
+        if labels is not None:
+            self.store.produced.append(Fact(labels, self.node.name))
+
+    def consumes(self, labels: AxisLabels) -> None:
+        if labels is not None:
+            self.store.consumed.append(Fact(labels, self.node.name))
+
+    def contract(self, slot: int, axis: int) -> None:
+        labels = self.take(slot, axis)
+        if labels is not None:
+            axis = axis + self.rank(slot) if axis < 0 else axis
+            self.findings.cuts.append(Cut(Edge(self.node.index, slot), axis, labels))
+
+    def choose(self, carriers: Sequence[Labels], default: int = 0) -> int:
+        """Which of these label sets carries the channels; the analysis may try another one later."""
+        key = self._choices
+        self._choices += 1
+        taken = self.options.choices.get((self.node.index, key), default)
+        taken = taken if taken < len(carriers) else default
+        choice = Choice(self.node.index, key, len(carriers), taken, carriers[taken])
+        self.findings.choices.append(choice)
+        return taken
+
+    # --- cost and numbers that count channels ----------------------------------------------------
+
+    def macs(self, fixed: int, *axes: tuple[str, int]) -> None:
+        self.findings.macs.append(MacTerm(self.node.name, fixed, axes))
+
+    def all_axes(self, name: str) -> list[tuple[str, int]]:
+        return [(name, axis) for axis in range(len(self._shape_of(name)))]
+
+    def bind(self, slot: int, index: int, labels: AxisLabels, *, sign: int = 1) -> None:
+        self._shape_slots.add(slot)
+        self.findings.bindings.append(Binding(self.node.index, slot, index, labels, sign))
+
+    def bind_attr(self, name: str, labels: AxisLabels, *, index: int = -1, sign: int = 1) -> None:
+        """`index` -1: the attribute is one integer, not a list."""
+        self.findings.bindings.append(Binding(self.node.index, name, index, labels, sign))
+
+    def bind_ints(self, name: str, slot: int, index: int, labels: AxisLabels, *, sign: int = 1) -> None:
+        """As `bind`, for integers that are an attribute in some opsets and an input in others."""
+        if name in self.node.attributes:
+            self.bind_attr(name, labels, index=index, sign=sign)
+        else:
+            self.bind(slot, index, labels, sign=sign)
+
+    def supply(self, place: int | str, parts: Sequence[Labels], *, drop_attribute: str = "") -> None:
+        self.findings.supplies.append(Supply(self.node.index, place, tuple(parts), drop_attribute))
+
+    def reindex(self, slot: int, labels: Labels) -> None:
+        self._shape_slots.add(slot)
+        self.findings.reindexes.append(Reindex(self.node.index, slot, labels))
+
+    def literal(self, slot: int, index: int) -> Literal | None:
+        """Where the integer at `index` of an input stands in the file; None where it is computed."""
+        return self.host.literal(Edge(self.node.index, slot), self.name(slot), index)
+
+    # --- after the coupling function ---------------------------------------------------------------
+
+    def freeze_all(self, reason: str) -> None:
+        """Nothing that touches this node may change."""
+        for slot in range(len(self.node.inputs)):
+            if self.has(slot):
+                for labels in self.labels(slot):
+                    self.freeze(labels, reason)
+                self.freeze_extents(slot, reason)
+        for output in self.node.outputs:
+            if output:
+                for labels in self.store.values.get(output, ()):
+                    self.freeze(labels, reason)
+                self.store.values[output] = (None,) * len(self.graph.shapes.get(output, ()))
+
+    def freeze_leftovers(self) -> None:
+        """What the coupling function did not take has a meaning that it did not state."""
+        for slot in range(len(self.node.inputs)):
+            if not self.has(slot):
+                continue
+            numbers = slot in self._shape_slots or slot in self._const_slots
+            for axis, labels in enumerate(self.labels(slot)):
+                if labels is not None and (numbers or (slot, axis) not in self._taken):
+                    self.freeze(labels, f"axis {axis} of input {slot} has a fixed meaning")
+            if slot not in self._shape_slots:
+                self.freeze_extents(slot, "its extent is used as a number")
+        for output in self.node.outputs:
+            if output and output not in self.store.values:
+                self.store.values[output] = (None,) * len(self.graph.shapes.get(output, ()))
+
+    def freeze_extents(self, slot: int, reason: str) -> None:
+        """Freeze every axis whose extent the integers of an input are computed from."""
+        for name, axis in self.host.extents_behind(self.name(slot)):
+            labels = self.store.values.get(name, ())
+            if axis < len(labels):
+                self.freeze(labels[axis], reason)
+
+
+CouplingFunction = Callable[[NodeContext], None]

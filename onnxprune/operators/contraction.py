@@ -1,0 +1,160 @@
+"""Operators that multiply by weights: Conv, ConvTranspose, Gemm, MatMul."""
+
+import numpy as np
+
+from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.labels import AxisLabels
+
+
+def conv(ctx: NodeContext) -> None:
+    """X (N, C, ...), W (M, C/g, k...), B (M) -> (N, M, ...)."""
+    convolve(ctx, data=0, weight=1, bias=2)
+
+
+def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None) -> None:
+    """Any convolution whose weight is (M, C/g, k...), by input slot."""
+    group = int(ctx.node.attr("group", 1))
+    channels = ctx.shape(data)[1]
+    inputs, weights = ctx.take(data, 1), [ctx.take(weight, 0), ctx.take(weight, 1)]
+    outputs = weights[0]
+    if group == 1:
+        ctx.couple(inputs, weights[1])
+    elif channels == group:
+        outputs = couple_depthwise(ctx, inputs, weights[0], group)
+    else:
+        couple_grouped(ctx, inputs, weights[1], group)
+        couple_inner(ctx, weights[0], group)
+    if inputs is not None:
+        ctx.contract(data, 1)
+    if group == 1 or channels != group:
+        ctx.consumes(weights[1])
+    ctx.produces(outputs)
+    if bias is not None and ctx.has(bias):
+        ctx.couple(outputs, ctx.take(bias, 0))
+    ctx.put([None, outputs, *[None] * (ctx.rank(data) - 2)])
+    count_conv(ctx, weight)
+
+
+def count_conv(ctx: NodeContext, weight: int) -> None:
+    """MACs: every output element sums over the weight's axes but the first."""
+    output, name = ctx.node.outputs[0], ctx.name(weight)
+    ctx.macs(1, *ctx.all_axes(output), *ctx.all_axes(name)[1:])
+
+
+def couple_depthwise(ctx: NodeContext, inputs: AxisLabels, weight: AxisLabels, group: int) -> AxisLabels:
+    """One input channel a group: it lives and dies with all the outputs that it feeds."""
+    if inputs is None or weight is None:
+        ctx.couple(inputs, weight)
+        return None if inputs is None else weight
+    ctx.couple(np.repeat(inputs, len(weight) // group), weight)
+    ctx.bind_attr("group", inputs)
+    return weight
+
+
+def couple_grouped(ctx: NodeContext, inputs: AxisLabels, weight: AxisLabels, group: int) -> None:
+    """Input j of every group is coupled with column j of the weight: the number of groups stays."""
+    if inputs is None or weight is None:
+        # an extent of 1 has no labels: then whole groups would have to go
+        ctx.freeze(inputs, "a grouped convolution needs every input of its groups")
+        ctx.freeze(weight, "it meets an axis that cannot change")
+        return
+    ctx.couple(inputs, np.tile(weight, group))
+
+
+def couple_inner(ctx: NodeContext, labels: AxisLabels, group: int) -> None:
+    """Equal inner indices of all groups together, so that every mask leaves equal groups."""
+    if labels is None:
+        return
+    grid = labels.reshape(group, -1)
+    ctx.couple(np.tile(grid[0], group - 1), grid[1:].reshape(-1))
+    if grid.shape[1] == 1:
+        ctx.freeze(labels, "each group has only one output")
+
+
+def conv_transpose(ctx: NodeContext) -> None:
+    """X (N, C, ...), W (C, M/g, k...), B (M) -> (N, M, ...)."""
+    group = int(ctx.node.attr("group", 1))
+    inputs, rows, columns = ctx.take(0, 1), ctx.take(1, 0), ctx.take(1, 1)
+    outputs: AxisLabels = columns
+    if group > 1 and ctx.shape(1)[1] == 1 and ctx.shape(0)[1] == group:
+        outputs = rows if inputs is not None else None
+        if inputs is not None:
+            ctx.bind_attr("group", inputs)
+    elif group > 1:
+        outputs = None if columns is None else np.tile(columns, group)
+        couple_inner(ctx, rows, group)
+    ctx.couple(inputs, rows)
+    if inputs is not None:
+        ctx.contract(0, 1)
+    ctx.consumes(rows if outputs is not rows else None)
+    ctx.produces(outputs)
+    if ctx.has(2):
+        ctx.couple(outputs, ctx.take(2, 0))
+    ctx.put([None, outputs, *[None] * (ctx.rank(0) - 2)])
+    data, weight = ctx.node.inputs[:2]
+    ctx.macs(1, *ctx.all_axes(data), *ctx.all_axes(weight)[1:])
+
+
+def gemm(ctx: NodeContext) -> None:
+    """A (M, K) or its transpose, B (K, N) or its transpose, C broadcast to (M, N)."""
+    a, b = ctx.take_all(0), ctx.take_all(1)
+    a_inner, b_inner = (0 if ctx.node.attr("transA", 0) else 1), (1 if ctx.node.attr("transB", 0) else 0)
+    ctx.couple(a[a_inner], b[b_inner])
+    ctx.contract(0, a_inner)
+    ctx.consumes(a[a_inner])
+    ctx.consumes(b[b_inner])
+    result = [a[1 - a_inner], b[1 - b_inner]]
+    for labels in result:
+        ctx.produces(labels)
+    if ctx.has(2):
+        meet_broadcast(ctx, 2, result, ctx.out_shape())
+    ctx.put(result)
+    ctx.macs(1, *ctx.all_axes(ctx.node.outputs[0]), (ctx.name(0), a_inner))
+
+
+def meet_broadcast(ctx: NodeContext, slot: int, result: list[AxisLabels], shape: tuple[int, ...]) -> None:
+    """Couple an input that broadcasts to `shape` with the labels of the result."""
+    offset = len(shape) - ctx.rank(slot)
+    for axis, labels in enumerate(ctx.take_all(slot)):
+        if ctx.shape(slot)[axis] == shape[axis + offset] > 1:
+            ctx.couple(result[axis + offset], labels)
+
+
+def matmul(ctx: NodeContext) -> None:
+    """A (..., M, K) times B (..., K, N); one-dimensional operands as in numpy."""
+    multiply(ctx, 0, 1)
+
+
+def multiply(ctx: NodeContext, left: int, right: int) -> None:
+    """The matrix product of two input slots."""
+    a, b = ctx.take_all(left), ctx.take_all(right)
+    if not a or not b:
+        raise CannotFollow("an operand without axes")
+    b_inner = max(0, len(b) - 2)
+    ctx.couple(a[-1], b[b_inner])
+    ctx.contract(left, len(a) - 1)
+    ctx.consumes(a[-1])
+    ctx.consumes(b[b_inner])
+    rows = a[-2:-1]  # empty for a vector
+    columns = b[-1:] if len(b) > 1 else []
+    batch = broadcast_batch(ctx, left, right)
+    for labels in (*rows, *columns):
+        ctx.produces(labels)
+    ctx.put([*batch, *rows, *columns])
+    ctx.macs(1, *ctx.all_axes(ctx.node.outputs[0]), (ctx.name(left), len(a) - 1))
+
+
+def broadcast_batch(ctx: NodeContext, left: int, right: int) -> list[AxisLabels]:
+    """Labels of the leading axes of a batched product."""
+    parts = [(ctx.labels(slot)[:-2], ctx.shape(slot)[:-2]) for slot in (left, right)]
+    rank = max(len(labels) for labels, _ in parts)
+    padded = [([None] * (rank - len(ls)) + list(ls), (1,) * (rank - len(ns)) + ns) for ls, ns in parts]
+    (a, a_shape), (b, b_shape) = padded
+    result: list[AxisLabels] = []
+    for axis in range(rank):
+        if a_shape[axis] == b_shape[axis]:
+            ctx.couple(a[axis], b[axis])
+            result.append(a[axis] if b[axis] is not None else None)
+        else:
+            result.append(a[axis] if a_shape[axis] > 1 else b[axis])
+    return result

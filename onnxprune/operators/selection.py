@@ -1,0 +1,188 @@
+"""Operators that join or pick parts of axes: Concat, Split, Slice, Gather, Pad."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.labels import AxisLabels, Labels
+
+
+def concat(ctx: NodeContext) -> None:
+    """Labels one after the other along the axis, coupled along the others."""
+    slots = range(len(ctx.node.inputs))
+    shapes = [ctx.shape(slot) for slot in slots]
+    axis = ctx.axis("axis", 1, rank=len(shapes[0]))
+    parts = [ctx.take_all(slot) for slot in slots]
+    result: list[AxisLabels] = []
+    for other in range(len(shapes[0])):
+        if other == axis:
+            result.append(joined(ctx, [(p[axis], s[axis]) for p, s in zip(parts, shapes, strict=True)]))
+            continue
+        for part in parts[1:]:
+            ctx.couple(parts[0][other], part[other])
+        result.append(parts[0][other] if all(p[other] is not None for p in parts) else None)
+    ctx.put(result)
+
+
+def joined(ctx: NodeContext, parts: list[tuple[AxisLabels, int]]) -> AxisLabels:
+    """Labels side by side; fixed parts among them are frozen labels."""
+    if all(labels is None for labels, _ in parts):
+        return None
+    reason = "it comes from an axis that cannot change"
+    return np.concatenate([ctx.frozen(n, reason) if labels is None else labels for labels, n in parts])
+
+
+def split(ctx: NodeContext) -> None:
+    """Parts of any size; sizes that the file leaves out are written."""
+    shape = ctx.shape(0)
+    axis = ctx.axis("axis", 0, rank=len(shape))
+    sizes = [ctx.out_shape(i)[axis] if name else 0 for i, name in enumerate(ctx.node.outputs)]
+    written = ctx.ints("split", 1)
+    if written is not None:
+        sizes = written
+    if sum(sizes) != shape[axis]:
+        raise CannotFollow(f"sizes {sizes} do not fill an axis of {shape[axis]}")
+    labels = ctx.take_all(0)
+    whole = labels[axis]
+    starts = np.cumsum([0, *sizes])
+    parts = [None if whole is None else whole[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    for index, part in enumerate(parts):
+        # a part of one channel cannot lose it
+        if part is not None and len(part) == 1:
+            ctx.freeze(part, "a part of a Split with only one channel")
+        ctx.put([*labels[:axis], part, *labels[axis + 1 :]], index)
+    if whole is None:
+        return
+    if written is None:
+        place: int | str = 1 if ctx.node.opset >= 13 else "split"
+        ctx.supply(place, [p for p in parts if p is not None], drop_attribute="num_outputs")
+    else:
+        for index, part in enumerate(parts):
+            ctx.bind_ints("split", 1, index, part)
+
+
+@dataclass(frozen=True)
+class Range:
+    """A slice of one axis: the element `index` of the bounds."""
+
+    axis: int
+    start: int
+    end: int
+    step: int
+    index: int
+
+
+def slice_ranges(ctx: NodeContext) -> list[Range]:
+    starts, ends = ctx.ints("starts", 1), ctx.ints("ends", 2)
+    if starts is None or ends is None:
+        raise CannotFollow("it has no bounds")
+    axes = ctx.ints("axes", 3, range(len(starts))) or []
+    steps = ctx.ints("steps", 4, [1] * len(starts)) or []
+    rank = ctx.rank(0)
+    rows = zip(axes, starts, ends, steps, strict=True)
+    return [Range(a % rank, start, end, step, i) for i, (a, start, end, step) in enumerate(rows)]
+
+
+def slice_(ctx: NodeContext) -> None:
+    """Bounds are counted in what is left before them; a step needs whole blocks of its length."""
+    labels = ctx.take_all(0)
+    for part in slice_ranges(ctx):
+        of_axis = labels[part.axis]
+        if of_axis is None:
+            extent = ctx.shape(0)[part.axis]
+            bind_bound(ctx, "starts", 1, part.index, None, part.start, extent)
+            bind_bound(ctx, "ends", 2, part.index, None, part.end, extent)
+        elif part.step > 0:
+            labels[part.axis] = sliced(ctx, part, of_axis)
+        elif (
+            (part.start == -1 or part.start >= len(of_axis) - 1)
+            and part.end < -len(of_axis)
+            and part.step == -1
+        ):
+            labels[part.axis] = of_axis[::-1]
+        else:
+            ctx.freeze(of_axis, "a Slice with a negative step")
+            labels[part.axis] = None
+    ctx.put(labels)
+
+
+def sliced(ctx: NodeContext, part: Range, labels: Labels) -> AxisLabels:
+    extent = len(labels)
+    first, last, step = slice(part.start, part.end, part.step).indices(extent)
+    if step > 1:
+        # a strided pick stays one only if all `step` neighbours go together
+        whole = first + (last - first) // step * step
+        blocks = labels[first:whole].reshape(-1, step)
+        ctx.couple(np.repeat(blocks[:, 0], step - 1), blocks[:, 1:].reshape(-1))
+        ctx.freeze(labels[whole:last], "the rest of a strided Slice")
+    bind_bound(ctx, "starts", 1, part.index, labels, part.start, extent)
+    bind_bound(ctx, "ends", 2, part.index, labels, part.end, extent)
+    picked = labels[first:last:step]
+    if len(picked) == 1:
+        ctx.freeze(picked, "the only channel that a Slice picks")
+    return picked
+
+
+def bind_bound(
+    ctx: NodeContext, name: str, slot: int, index: int, labels: AxisLabels, bound: int, extent: int
+) -> None:
+    """A bound counts the labels before it; a negative one those behind it; one past the end stays."""
+    if bound >= extent or bound < -extent or bound == 0 or labels is None:
+        part: AxisLabels = None
+        if labels is not None and bound == extent:
+            part = labels
+        if abs(bound) <= extent:
+            ctx.bind_ints(name, slot, index, part)
+    elif bound > 0:
+        ctx.bind_ints(name, slot, index, labels[:bound])
+    else:
+        ctx.bind_ints(name, slot, index, labels[bound:], sign=-1)
+
+
+def gather(ctx: NodeContext) -> None:
+    """Constant indices into a channel axis are counted anew; any other axis passes through."""
+    labels, indices = ctx.take_all(0), ctx.take_all(1)
+    axis = ctx.axis("axis", 0, rank=len(labels))
+    of_axis = labels[axis]
+    if of_axis is None:
+        ctx.put([*labels[:axis], *indices, *labels[axis + 1 :]])
+        if ctx.host.value(ctx.name(1)) is not None or ctx.initializer(1) is not None:
+            for of_index in indices:
+                ctx.freeze(of_index, "constant indices")
+            ctx.put([*labels[:axis], *[None] * len(indices), *labels[axis + 1 :]])
+        return
+    if ctx.initializer(1) is None:
+        ctx.freeze(of_axis, "indices into it are computed from data")
+        ctx.put([*labels[:axis], *indices, *labels[axis + 1 :]])
+        return
+    picked = ctx.const(1).astype(np.int64)
+    if picked.ndim != 1 or picked.size == 1:
+        ctx.freeze(of_axis[picked.reshape(-1)], "it is picked by itself")
+    ctx.reindex(1, of_axis)
+    middle = [of_axis[picked]] if picked.ndim == 1 and picked.size > 1 else [None] * picked.ndim
+    ctx.freeze(of_axis[picked.reshape(-1)] if picked.ndim > 1 else None, "indices of more than one axis")
+    ctx.put([*labels[:axis], *middle, *labels[axis + 1 :]])
+
+
+def pad(ctx: NodeContext) -> None:
+    """Padding adds channels of its own: zeros that shrink with what they meet."""
+    labels, rank = ctx.take_all(0), ctx.rank(0)
+    amounts = ctx.ints("pads", 1) or []
+    axes = [a % rank for a in (ctx.ints("axes", 3, range(rank)) or [])]
+    constant = ctx.node.attr("mode", "constant") == "constant"
+    for index, axis in enumerate(axes):
+        before, after = amounts[index], amounts[index + len(axes)]
+        of_axis = labels[axis]
+        if (before, after) == (0, 0) or of_axis is None:
+            for end in (index, index + len(axes)):
+                ctx.bind_ints("pads", 1, end, None)
+        elif not constant or before < 0 or after < 0:
+            ctx.freeze(of_axis, "it is padded with its own values or cut")
+            labels[axis] = None
+        else:
+            new = [ctx.fresh(before), ctx.fresh(after)]
+            ctx.bind_ints("pads", 1, index, new[0])
+            ctx.bind_ints("pads", 1, index + len(axes), new[1])
+            labels[axis] = np.concatenate([new[0], of_axis, new[1]])
+    ctx.put(labels)

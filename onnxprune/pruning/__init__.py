@@ -1,0 +1,40 @@
+"""Removing channels from a model: a patched copy; the original is untouched."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from onnxprune.groups import Groups
+from onnxprune.masks import check_masks
+from onnxprune.pruning.patch import Patch
+from onnxprune.pruning.numbers import patch_numbers
+from onnxprune.pruning.weights import slice_shapes, slice_weights
+
+__all__ = ["prune"]
+
+
+def prune(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> ModelProto:
+    """The model without the channels that the masks drop.
+
+    Args:
+        groups: From `find_groups`.
+        masks: Keep bits by group name; groups that are not named keep everything.
+
+    Returns:
+        A copy of the original with smaller initializers, and with the attributes, shape constants and
+        value_info that count channels adjusted. Nothing else differs; external data that is not sliced
+        stays a reference into the original's folder.
+
+    Raises:
+        UsageError: E206, masks that do not fit the groups.
+    """
+    check_masks(masks, groups)
+    keep = groups.keep_labels(dict(masks))
+    patch = Patch.of(groups.graph)
+    if not keep.all():
+        slice_weights(patch, groups, keep)
+        patch_numbers(patch, groups, keep)
+        slice_shapes(patch, groups, keep)
+    return patch.model

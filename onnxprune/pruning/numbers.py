@@ -1,0 +1,89 @@
+"""The integers of a graph that count channels: attributes, shape constants, split sizes, indices."""
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.groups import Groups
+from onnxprune.onnx_file import Edge
+from onnxprune.onnx_file.host import Literal
+from onnxprune.operators.context import Binding, Reindex, Supply
+from onnxprune.pruning.patch import Patch
+
+Bits = NDArray[np.bool_]
+
+
+def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
+    """Adjust every number that the operators bound to channels, in place."""
+    literals: dict[Literal, int] = {}
+    for binding in groups.findings.bindings:
+        if binding.labels is None or keep[binding.labels].all():
+            continue
+        value = binding.sign * int(keep[binding.labels].sum())
+        if isinstance(binding.place, str):
+            patch_attribute(patch, binding, value)
+        else:
+            edge = Edge(binding.node, binding.place)
+            name = groups.graph.nodes[binding.node].inputs[binding.place]
+            literal = groups.host.literal(edge, name, binding.index)
+            if literal is not None:
+                literals[literal] = value
+    patch_literals(patch, groups, literals)
+    for supply in groups.findings.supplies:
+        write_counts(patch, supply, keep)
+    for reindex in groups.findings.reindexes:
+        count_anew(patch, groups, reindex, keep)
+
+
+def patch_attribute(patch: Patch, binding: Binding, value: int) -> None:
+    assert isinstance(binding.place, str)
+    if binding.index < 0:
+        patch.set_attribute(binding.node, binding.place, value)
+        return
+    attribute = next(a for a in patch.node(binding.node).attribute if a.name == binding.place)
+    attribute.ints[binding.index] = value
+
+
+def patch_literals(patch: Patch, groups: Groups, literals: dict[Literal, int]) -> None:
+    """Change single elements of constants, for the edges that bring them in."""
+    by_edge: dict[tuple[Edge, str], dict[int, int]] = defaultdict(dict)
+    for literal, value in literals.items():
+        by_edge[literal.edge, literal.tensor][literal.index] = value
+    for (edge, name), elements in by_edge.items():
+        array = groups.graph.initializers[name].array().copy()
+        for index, value in elements.items():
+            array.reshape(-1)[index] = value
+        patch.replace_at(edge, name, array)
+
+
+def write_counts(patch: Patch, supply: Supply, keep: Bits) -> None:
+    """Write sizes that were left implicit, once they are no longer equal by themselves."""
+    counts = [int(keep[part].sum()) for part in supply.parts]
+    if all(keep[part].all() for part in supply.parts):
+        return
+    if isinstance(supply.place, str):
+        patch.set_attribute(supply.node, supply.place, counts)
+    else:
+        node = patch.node(supply.node)
+        name = patch.fresh_name(f"{node.name or node.output[0]}_sizes")
+        patch.add(name, np.array(counts, np.int64))
+        while len(node.input) <= supply.place:
+            node.input.append("")
+        node.input[supply.place] = name
+    if supply.drop_attribute:
+        patch.drop_attribute(supply.node, supply.drop_attribute)
+
+
+def count_anew(patch: Patch, groups: Groups, reindex: Reindex, keep: Bits) -> None:
+    """Indices into an axis that lost channels: those that are left, by their new positions."""
+    bits = keep[reindex.labels]
+    if bits.all():
+        return
+    edge = Edge(reindex.node, reindex.slot)
+    name = groups.graph.nodes[reindex.node].inputs[reindex.slot]
+    old = groups.graph.initializers[name].array()
+    places = old.astype(np.int64) % len(bits)
+    ranks = np.cumsum(bits) - 1
+    new = ranks[places[bits[places]] if old.ndim == 1 else places]
+    patch.replace_at(edge, name, new.astype(old.dtype).reshape(new.shape))

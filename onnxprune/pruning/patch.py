@@ -1,0 +1,107 @@
+"""A copy of the original ModelProto under change: nodes by their output, constants by their name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from onnxprune.onnx_file import Edge, Graph
+
+
+@dataclass
+class Patch:
+    """The copy, and where things are in it."""
+
+    graph: Graph
+    model: ModelProto
+    nodes: dict[str, NodeProto]  # by first output that has a name
+    tensors: dict[str, TensorProto]  # initializers only
+    copies: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(graph: Graph) -> "Patch":
+        model = ModelProto()
+        model.CopyFrom(graph.model)
+        nodes = {next((o for o in n.output if o), ""): n for n in model.graph.node}
+        return Patch(graph, model, nodes, {t.name: t for t in model.graph.initializer})
+
+    def node(self, index: int) -> NodeProto:
+        """The copy of a node of the lens."""
+        return self.nodes[next(o for o in self.graph.nodes[index].outputs if o)]
+
+    def replace(self, name: str, array: NDArray[Any]) -> None:
+        """Give a constant new values, in place; its type stays."""
+        if name in self.tensors:
+            refill(self.tensors[name], array)
+            return
+        for attribute in self.nodes[name].attribute:
+            if attribute.name == "value":
+                refill(attribute.t, array)
+            elif attribute.name in ("value_ints", "value_floats"):
+                field_ = attribute.ints if attribute.name == "value_ints" else attribute.floats
+                del field_[:]
+                field_.extend(array.tolist())
+            elif attribute.name == "value_int":
+                attribute.i = int(array)
+
+    def replace_at(self, edge: Edge, name: str, array: NDArray[Any]) -> None:
+        """Give what one edge reads new values, in place; other readers of the constant keep theirs."""
+        if self.graph.consumers[name] == [edge] and name not in {o.name for o in self.graph.outputs}:
+            self.replace(name, array)
+            return
+        node = self.node(edge.node)
+        node.input[edge.slot] = self.copy_of(name, array)
+
+    def copy_of(self, name: str, array: NDArray[Any]) -> str:
+        """Name of a new initializer with these values; equal copies of one constant are made once."""
+        key = name, array.tobytes()
+        if key not in self.copies:
+            fresh = self.fresh_name(name)
+            self.add(fresh, array.astype(self.graph.initializers[name].dtype))
+            self.copies[key] = fresh
+        return self.copies[key]
+
+    def fresh_name(self, base: str) -> str:
+        taken = (
+            self.tensors.keys() | self.graph.shapes.keys() | {o for n in self.graph.nodes for o in n.outputs}
+        )
+        return next(n for n in (f"{base}_pruned{i or ''}" for i in range(len(taken) + 1)) if n not in taken)
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        tensor = self.model.graph.initializer.add()
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.tensors[name] = tensor
+
+    def set_attribute(self, index: int, name: str, value: int | Sequence[int]) -> None:
+        """Set an integer or a list of integers, in place; the attribute may be new."""
+        node = self.node(index)
+        found = next((a for a in node.attribute if a.name == name), None)
+        made = helper.make_attribute(
+            name, value, attr_type=None if isinstance(value, int) else AttributeProto.INTS
+        )
+        if found is None:
+            node.attribute.append(made)
+        else:
+            found.CopyFrom(made)
+
+    def drop_attribute(self, index: int, name: str) -> None:
+        node = self.node(index)
+        kept = [a for a in node.attribute if a.name != name]
+        if len(kept) < len(node.attribute):
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+
+def refill(tensor: TensorProto, array: NDArray[Any]) -> None:
+    """New dims and data, in place; name, type and doc string stay, external data becomes internal."""
+    made = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape))
+    assert made.data_type == tensor.data_type, f"{tensor.name}: type would change"
+    for field_ in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "external_data"):
+        tensor.ClearField(field_)
+    tensor.ClearField("data_location")
+    del tensor.dims[:]
+    tensor.dims.extend(array.shape)
+    tensor.raw_data = made.raw_data

@@ -1,0 +1,50 @@
+"""Smaller initializers, and the shapes that the file declares."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ValueInfoProto
+
+from onnxprune.groups import Groups
+from onnxprune.operators.labels import AxisLabels
+from onnxprune.pruning.patch import Patch
+
+Bits = NDArray[np.bool_]
+
+
+def slice_weights(patch: Patch, groups: Groups, keep: Bits) -> None:
+    """Cut every constant that removed channels run through, in place."""
+    for name, constant in groups.graph.initializers.items():
+        bits = kept_axes(groups.axis_labels(name), keep)
+        if any(b is not None for b in bits):
+            patch.replace(name, sliced(constant.array(), bits))
+
+
+def kept_axes(labels: Sequence[AxisLabels], keep: Bits) -> list[Bits | None]:
+    """Keep bits of each axis; None where nothing goes."""
+    per_axis = [None if ls is None else keep[ls] for ls in labels]
+    return [None if bits is None or bits.all() else bits for bits in per_axis]
+
+
+def sliced(array: NDArray[Any], bits: Sequence[Bits | None]) -> NDArray[Any]:
+    for axis, of_axis in enumerate(bits):
+        if of_axis is not None:
+            array = array.take(np.flatnonzero(of_axis), axis=axis)
+    return array
+
+
+def slice_shapes(patch: Patch, groups: Groups, keep: Bits) -> None:
+    """Declared extents of inner values, and of weights that are graph inputs too (IR 3), in place."""
+    for value in (*patch.model.graph.value_info, *patch.model.graph.input):
+        update_dims(value, groups.axis_labels(value.name), keep)
+
+
+def update_dims(value: ValueInfoProto, labels: Sequence[AxisLabels], keep: Bits) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if len(dims) != len(labels):
+        return
+    for dim, of_axis in zip(dims, labels, strict=True):
+        if of_axis is not None and dim.HasField("dim_value"):
+            dim.dim_value = int(keep[of_axis].sum())

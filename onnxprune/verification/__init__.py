@@ -1,0 +1,1 @@
+"""Proof that a pruned model is what was promised."""
