@@ -214,9 +214,8 @@ def value_infos(values: Iterable[Any], skip: Mapping[str, Any] = {}) -> tuple[Va
         tensor = value.type.tensor_type
         dims: tuple[Dim, ...] | None = None
         if tensor.HasField("shape"):
-            dims = tuple(
-                d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in tensor.shape.dim
-            )
+            # some exporters write -1 (or 0) for a free extent
+            dims = tuple(d.dim_value if d.dim_value > 0 else (d.dim_param or None) for d in tensor.shape.dim)
         known = tensor.elem_type and tensor.elem_type in helper.get_all_tensor_dtypes()
         dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type) if known else None
         infos.append(ValueInfo(value.name, dtype, dims))

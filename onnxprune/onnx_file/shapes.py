@@ -1,6 +1,8 @@
 """Concrete shapes of every value, for assumed extents of the free input dimensions."""
 
 from collections.abc import Mapping
+from enum import Enum
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -8,13 +10,13 @@ import onnx
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxprune.errors import ModelError, UsageError
-from onnxprune.onnx_file.graph import Graph, Node, ValueInfo
+from onnxprune.onnx_file.graph import Dim, Graph, Node, ValueInfo
 from onnxprune.onnx_file.host import HostValues
 
 Shape = tuple[int, ...]
 
 SMALL = 1024  # elements; larger constants cannot be shapes and are left out of shape inference
-SPATIAL = 224
+SPATIAL_SIZES = ((224, 224), (48, 320), (640, 640), (32, 320), (32, 32), (64, 64), (512, 512), (299, 299))
 SEQUENCE = 32
 
 # operators that onnx does not know, by one that has the same output shape
@@ -32,8 +34,10 @@ STAND_INS = {
 ONE_INPUT = "Relu"
 
 
-def assume_shapes(inputs: tuple[ValueInfo, ...], given: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Input shapes with every free extent filled in: 1 for the first axis, 224 or 32 for the others.
+def assume_shapes(
+    inputs: tuple[ValueInfo, ...], given: Mapping[str, Shape], size: tuple[int, int]
+) -> dict[str, Shape]:
+    """Input shapes with every free extent filled in: 1 for the first axis, an image size or 32 elsewhere.
 
     Raises:
         UsageError: E205, where a given shape fits no input.
@@ -42,16 +46,17 @@ def assume_shapes(inputs: tuple[ValueInfo, ...], given: Mapping[str, Shape]) -> 
     if unknown:
         names = ", ".join(value.name for value in inputs)
         raise UsageError("E205", f"--shape names no input: {sorted(unknown)[0]!r}; the inputs are {names}")
-    return {
-        v.name: assume_shape(v, given.get(v.name)) for v in inputs if v.dims is not None or v.name in given
-    }
+    described = [v for v in inputs if v.dims is not None or v.name in given]
+    return {v.name: fit(v, given[v.name]) if v.name in given else fill(v.dims or (), size) for v in described}
 
 
-def assume_shape(value: ValueInfo, given: Shape | None) -> Shape:
-    if given is None:
-        dims = value.dims or ()
-        free = SPATIAL if len(dims) >= 4 else SEQUENCE
-        return tuple(d if isinstance(d, int) else (1 if axis == 0 else free) for axis, d in enumerate(dims))
+def fill(dims: tuple[Dim, ...], size: tuple[int, int]) -> Shape:
+    """Free extents of four axes and more are an image's height and width, in turn; others a sequence."""
+    sizes = cycle(size if len(dims) >= 4 else (SEQUENCE,))
+    return tuple(d if isinstance(d, int) else (1 if axis == 0 else next(sizes)) for axis, d in enumerate(dims))
+
+
+def fit(value: ValueInfo, given: Shape) -> Shape:
     if value.dims is not None and (
         len(given) != len(value.dims)
         or any(isinstance(d, int) and d != g for d, g in zip(value.dims, given, strict=True))
@@ -61,13 +66,28 @@ def assume_shape(value: ValueInfo, given: Shape | None) -> Shape:
 
 
 def infer_shapes(graph: Graph, given: Mapping[str, Shape]) -> None:
-    """Fill `graph.shapes` and `graph.assumed`, in place.
+    """Fill `graph.shapes`, `graph.types` and `graph.assumed`, in place.
 
     onnx's own inference and the evaluation of shape computations take turns until neither finds more;
-    what stays unknown is read from one run in ONNX Runtime, where the model runs there. A shape that is
-    not found is left out, and the analysis freezes what touches it.
+    what stays unknown is read from one run in ONNX Runtime, where the model runs there. Where free image
+    extents do not fit the model, other usual sizes are tried. A shape that is not found is left out, and
+    the analysis freezes what touches it.
     """
-    graph.assumed = assume_shapes(graph.inputs, given)
+    tried: list[dict[str, Shape]] = []
+    for size in SPATIAL_SIZES:
+        assumed = assume_shapes(graph.inputs, given, size)
+        if assumed in tried:
+            continue
+        tried.append(assumed)
+        propagate(graph, assumed)
+        if complete(graph) or run_for_shapes(graph) is not Run.FAILED:
+            return
+    propagate(graph, tried[0])
+
+
+def propagate(graph: Graph, assumed: dict[str, Shape]) -> None:
+    """Shapes and types that follow from the input shapes without a run, in place."""
+    graph.assumed = assumed
     graph.shapes = {name: i.shape for name, i in graph.initializers.items()} | graph.assumed
     graph.types = {name: i.proto.data_type for name, i in graph.initializers.items()}
     graph.types |= {v.name: v.type.tensor_type.elem_type for v in graph.model.graph.input}
@@ -79,8 +99,6 @@ def infer_shapes(graph: Graph, given: Mapping[str, Shape]) -> None:
         add_inferred(graph, {name: value.array for name, value in host.found.items()})
         if complete(graph) or len(graph.shapes) == known:
             break
-    if not complete(graph):
-        run_for_shapes(graph)
 
 
 MAX_ROUNDS = 12
@@ -101,21 +119,32 @@ def add_inferred(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> 
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.elem_type:
             graph.types[value.name] = value.type.tensor_type.elem_type
-        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
             graph.shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
     for name, array in computed.items():
         graph.shapes[name] = array.shape
 
 
-def run_for_shapes(graph: Graph) -> None:
-    """Read the missing shapes from one run on zeros, in place; a model that does not run stays open."""
-    missing = [name for node in graph.nodes for name in node.outputs if name and name not in graph.shapes]
-    if {i.name for i in graph.inputs} - set(graph.assumed) or not missing:
-        return
-    # the one use of ONNX Runtime on this floor; rarely needed, so it is imported here
-    from onnxprune.onnx_file.execution import shapes_by_running
+class Run(Enum):
+    DONE = "done"
+    FAILED = "failed"  # under these input shapes
+    IMPOSSIBLE = "impossible"  # under any
 
-    graph.shapes.update(shapes_by_running(graph, missing))
+
+def run_for_shapes(graph: Graph) -> Run:
+    """Read the missing shapes from one run on zeros, in place."""
+    missing = [name for node in graph.nodes for name in node.outputs if name and name not in graph.shapes]
+    if {i.name for i in graph.inputs} - set(graph.assumed):
+        return Run.IMPOSSIBLE
+    # the one use of ONNX Runtime on this floor; rarely needed, so it is imported here
+    from onnxprune.onnx_file.execution import CannotRun, shapes_by_running
+
+    try:
+        found = shapes_by_running(graph, missing)
+    except CannotRun:
+        return Run.IMPOSSIBLE
+    graph.shapes.update(found or {})
+    return Run.FAILED if found is None else Run.DONE
 
 
 def skeleton(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> ModelProto:
