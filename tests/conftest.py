@@ -2,6 +2,7 @@
 
 import functools
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: workers share the processor
 
@@ -16,6 +17,15 @@ settings.load_profile("repeatable")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+@pytest.fixture(scope="session")
+def exported_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `tests.exported.export_case` keeps its files: one folder for all workers of a session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @functools.cache
