@@ -1,6 +1,7 @@
 """Removing channels from a model: a patched copy; the original is untouched."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from onnxprune.groups import Groups
 from onnxprune.masks import check_masks
 from onnxprune.pruning.patch import Patch
 from onnxprune.pruning.numbers import patch_numbers
-from onnxprune.pruning.weights import slice_shapes, slice_weights
+from onnxprune.pruning.weights import cut_weight, slice_shapes
 
 __all__ = ["prune"]
 
@@ -32,9 +33,8 @@ def prune(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> ModelProto:
     """
     check_masks(masks, groups)
     keep = groups.keep_labels(dict(masks))
-    patch = Patch.of(groups.graph)
+    patch = Patch.of(groups.graph, partial(cut_weight, groups, keep))
     if not keep.all():
-        slice_weights(patch, groups, keep)
         patch_numbers(patch, groups, keep)
         slice_shapes(patch, groups, keep)
     return patch.model

@@ -1,6 +1,6 @@
 """A copy of the original ModelProto under change: nodes by their output, constants by their name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from onnxprune.onnx_file import Edge, Graph
+from onnxprune.onnx_file import Edge, Graph, Initializer
+
+
+Cut = Callable[[Initializer], NDArray[Any] | None]
+
+
+def copy_field(target: Any, name: str, value: Any) -> None:
+    """Copy one set field of a message, in place."""
+    field_ = getattr(target, name)
+    if hasattr(field_, "MergeFrom"):
+        field_.MergeFrom(value)
+    else:
+        setattr(target, name, value)
+
+
+def describe(target: TensorProto, source: TensorProto) -> TensorProto:
+    """All but the values of a tensor, in place."""
+    target.name, target.data_type = source.name, source.data_type
+    if source.HasField("doc_string"):
+        target.doc_string = source.doc_string
+    if "metadata_props" in source.DESCRIPTOR.fields_by_name:
+        target.metadata_props.extend(source.metadata_props)
+    return target
 
 
 @dataclass
@@ -22,11 +44,33 @@ class Patch:
     copies: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     @staticmethod
-    def of(graph: Graph) -> "Patch":
+    def of(graph: Graph, cut: Cut | None = None) -> "Patch":
+        """A copy of the graph's model; `cut` gives the new values of a constant, None where it stays.
+
+        Initializers are cut while they are copied: memory never holds the whole model twice.
+        """
+        source = graph.model
         model = ModelProto()
-        model.CopyFrom(graph.model)
+        for part, value in source.ListFields():
+            if part.name != "graph":
+                copy_field(model, part.name, value)
+        for part, value in source.graph.ListFields():
+            if part.name != "initializer":
+                copy_field(model.graph, part.name, value)
+        for tensor in source.graph.initializer:
+            array = cut(graph.initializers[tensor.name]) if cut is not None else None
+            if array is None:
+                model.graph.initializer.add().CopyFrom(tensor)
+            else:
+                refill(describe(model.graph.initializer.add(), tensor), array)
         nodes = {next((o for o in n.output if o), ""): n for n in model.graph.node}
-        return Patch(graph, model, nodes, {t.name: t for t in model.graph.initializer})
+        patch = Patch(graph, model, nodes, {t.name: t for t in model.graph.initializer})
+        if cut is not None:
+            for constant in graph.initializers.values():
+                array = cut(constant) if constant.node is not None else None
+                if array is not None:
+                    patch.replace(constant.name, array)
+        return patch
 
     def node(self, index: int) -> NodeProto:
         """The copy of a node of the lens."""

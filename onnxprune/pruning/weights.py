@@ -8,18 +8,17 @@ from numpy.typing import NDArray
 from onnx import ValueInfoProto
 
 from onnxprune.groups import Groups
+from onnxprune.onnx_file import Initializer
 from onnxprune.operators.labels import AxisLabels
 from onnxprune.pruning.patch import Patch
 
 Bits = NDArray[np.bool_]
 
 
-def slice_weights(patch: Patch, groups: Groups, keep: Bits) -> None:
-    """Cut every constant that removed channels run through, in place."""
-    for name, constant in groups.graph.initializers.items():
-        bits = kept_axes(groups.axis_labels(name), keep)
-        if any(b is not None for b in bits):
-            patch.replace(name, sliced(constant.array(), bits))
+def cut_weight(groups: Groups, keep: Bits, constant: Initializer) -> NDArray[Any] | None:
+    """The values of a constant that are left; None where no removed channel runs through it."""
+    bits = kept_axes(groups.axis_labels(constant.name), keep)
+    return sliced(constant.array(), bits) if any(b is not None for b in bits) else None
 
 
 def kept_axes(labels: Sequence[AxisLabels], keep: Bits) -> list[Bits | None]:
