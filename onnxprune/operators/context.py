@@ -14,7 +14,9 @@ and die together, and which numbers in attributes and constants count them. The 
     bind(slot, index, labels) the integer at that index of a constant input counts these labels
     bind_attr(name, parts)    an integer attribute (or list) counts these labels
     supply(slot, parts)       a missing constant input must be written: one count per part
-    reindex(slot, labels)     a constant of indices into an axis with these labels
+    pin(name, value, labels)  an attribute whose default depends on these labels must be written
+    reindex(slot, labels)     a constant of indices into an axis with these labels; along its `axis`
+                              the removed ones go
     choose(options)           one of several equally right couplings; the analysis tries another one
                               where the first leaves everything frozen
 
@@ -86,12 +88,23 @@ class Supply:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """An attribute that the file leaves to a default, which would change with these labels."""
+
+    node: int
+    name: str
+    value: float
+    labels: Labels
+
+
+@dataclass(frozen=True)
 class Reindex:
-    """A constant input that holds indices into an axis with these labels."""
+    """A constant input that holds indices into an axis with these labels; along `axis` they may go."""
 
     node: int
     slot: int
     labels: Labels
+    axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class Findings:
     macs: list[MacTerm] = field(default_factory=list)
     bindings: list[Binding] = field(default_factory=list)
     supplies: list[Supply] = field(default_factory=list)
+    pins: list[Pin] = field(default_factory=list)
     reindexes: list[Reindex] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
 
@@ -312,9 +326,14 @@ class NodeContext:
     def supply(self, place: int | str, parts: Sequence[Labels], *, drop_attribute: str = "") -> None:
         self.findings.supplies.append(Supply(self.node.index, place, tuple(parts), drop_attribute))
 
-    def reindex(self, slot: int, labels: Labels) -> None:
+    def pin(self, name: str, value: float, labels: AxisLabels) -> None:
+        """Write the attribute with the value that it has by default now, once these labels go."""
+        if labels is not None:
+            self.findings.pins.append(Pin(self.node.index, name, value, labels))
+
+    def reindex(self, slot: int, labels: Labels, *, axis: int = 0) -> None:
         self._shape_slots.add(slot)
-        self.findings.reindexes.append(Reindex(self.node.index, slot, labels))
+        self.findings.reindexes.append(Reindex(self.node.index, slot, labels, axis))
 
     def literal(self, slot: int, index: int) -> Literal | None:
         """Where the integer at `index` of an input stands in the file; None where it is computed."""

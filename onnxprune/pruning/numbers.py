@@ -32,6 +32,9 @@ def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
     patch_literals(patch, groups, literals)
     for supply in groups.findings.supplies:
         write_counts(patch, supply, keep)
+    for pin in groups.findings.pins:
+        if not keep[pin.labels].all():
+            patch.set_attribute(pin.node, pin.name, pin.value)
     for reindex in groups.findings.reindexes:
         count_anew(patch, groups, reindex, keep)
 
@@ -85,5 +88,9 @@ def count_anew(patch: Patch, groups: Groups, reindex: Reindex, keep: Bits) -> No
     old = groups.graph.initializers[name].array()
     places = old.astype(np.int64) % len(bits)
     ranks = np.cumsum(bits) - 1
-    new = ranks[places[bits[places]] if old.ndim == 1 else places]
+    stays = bits[places]
+    if not stays.all():
+        others = tuple(axis for axis in range(stays.ndim) if axis != reindex.axis)
+        places = places.compress(stays.all(others), reindex.axis)
+    new = ranks[places]
     patch.replace_at(edge, name, new.astype(old.dtype).reshape(new.shape))

@@ -119,12 +119,12 @@ class Patch:
         tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
         self.tensors[name] = tensor
 
-    def set_attribute(self, index: int, name: str, value: int | Sequence[int]) -> None:
-        """Set an integer or a list of integers, in place; the attribute may be new."""
+    def set_attribute(self, index: int, name: str, value: float | Sequence[int]) -> None:
+        """Set a number or a list of integers, in place; the attribute may be new."""
         node = self.node(index)
         found = next((a for a in node.attribute if a.name == name), None)
         made = helper.make_attribute(
-            name, value, attr_type=None if isinstance(value, int) else AttributeProto.INTS
+            name, value, attr_type=AttributeProto.INTS if isinstance(value, Sequence) else None
         )
         if found is None:
             node.attribute.append(made)
