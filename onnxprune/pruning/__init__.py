@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from onnxprune.groups import Groups
 from onnxprune.masks import check_masks
-from onnxprune.pruning.patch import Patch
+from onnxprune.onnx_file.patch import Patch
 from onnxprune.pruning.numbers import patch_numbers
 from onnxprune.pruning.weights import cut_weight, slice_shapes
 

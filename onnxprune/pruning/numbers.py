@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Edge
 from onnxprune.onnx_file.host import Literal
+from onnxprune.onnx_file.patch import Patch
 from onnxprune.operators.context import Binding, Reindex, Supply
-from onnxprune.pruning.patch import Patch
 
 Bits = NDArray[np.bool_]
 

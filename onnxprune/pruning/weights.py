@@ -9,8 +9,8 @@ from onnx import ValueInfoProto
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Initializer
+from onnxprune.onnx_file.patch import Patch
 from onnxprune.operators.labels import AxisLabels
-from onnxprune.pruning.patch import Patch
 
 Bits = NDArray[np.bool_]
 

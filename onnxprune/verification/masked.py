@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxprune.groups import Groups
+from onnxprune.onnx_file.patch import Patch
 from onnxprune.operators.context import Cut
-from onnxprune.pruning.patch import Patch
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 

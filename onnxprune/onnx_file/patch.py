@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from onnxprune.onnx_file import Edge, Graph, Initializer
-
+from onnxprune.onnx_file.graph import Edge, Graph
+from onnxprune.onnx_file.initializer import Initializer
 
 Cut = Callable[[Initializer], NDArray[Any] | None]
 
