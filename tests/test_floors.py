@@ -16,7 +16,7 @@ FLOORS = {
     2: {"operators", "models"},
     3: {"groups"},
     4: {"masks"},
-    5: {"cost", "pruning", "verification", "measurement"},
+    5: {"activations", "cost", "pruning", "verification", "measurement"},
     6: {"target"},
     7: {"criteria", "allocation"},
     8: {"pipeline"},
