@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.data.array_files import ArrayFile
+from onnxprune.data.cifar_archive import is_archive, read_archive
 from onnxprune.errors import DataError
 
 MEAN = np.array((0.4914, 0.4822, 0.4465), np.float32)  # of the training part, RGB / 255
@@ -68,18 +70,23 @@ def as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def read_cifar10(path: Path) -> Cifar10:
-    """All of CIFAR-10 from one .npz file with x_train, y_train, x_test and y_test.
+    """All of CIFAR-10: an .npz file with x_train, y_train, x_test, y_test, or the official python archive.
+
+    Args:
+        path: The .npz file, cifar-10-python.tar.gz, or the folder cifar-10-batches-py.
 
     Raises:
-        DataError: The file is missing, is no .npz file, or lacks one of the four arrays.
+        DataError: E501, missing, damaged, or a pickle that asks for more than plain data.
     """
+    if is_archive(path):
+        return Cifar10(**read_archive(path))
     names = tuple(Cifar10.__dataclass_fields__)
-    try:
-        with np.load(path) as arrays:
-            return Cifar10(**{name: arrays[name] for name in names})
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    arrays = ArrayFile(path)
+    missing = [name for name in names if name not in arrays]
+    if missing:
         raise DataError(
             "E501",
             f"{path}: CIFAR-10 was expected, an .npz file with {', '.join(names)}",
-            cause=str(error),
-        ) from error
+            cause=f"it has no {', '.join(missing)}",
+        )
+    return Cifar10(**{name: np.array(arrays[name]) for name in names})
