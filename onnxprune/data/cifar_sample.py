@@ -7,6 +7,7 @@ to two thirds of the plain pixels.
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,5 +90,5 @@ def read_sample(path: Path = SAMPLE) -> CifarSample:
                 from_differences(arrays["test_differences"]),
                 arrays["test_labels"].astype(np.int64),
             )
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, BadZipFile) as error:
         raise DataError("E501", f"{path}: the CIFAR-10 sample cannot be read", cause=str(error)) from error
