@@ -90,7 +90,7 @@ class Trainer:
             logits = forward(images)
         loss = functional.cross_entropy(logits.float(), batch.labels)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         return loss.detach()
 

@@ -44,7 +44,7 @@ def load_network(name: str, weights: Path) -> nn.Module:
         raise ModelError(
             "E301",
             f"{weights}: no weights of {name}",
-            cause=str(error).splitlines()[0],
+            cause=(str(error) or type(error).__name__).splitlines()[0],
             hint=f"python -m onnxprune.models.train {name} --data cifar10.npz --out {weights.parent}",
         ) from error
     return network.eval()

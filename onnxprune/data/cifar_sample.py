@@ -7,16 +7,17 @@ to two thirds of the plain pixels.
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.data.array_files import ArrayFile
 from onnxprune.data.cifar import Cifar10, choose_balanced, split_search
 from onnxprune.errors import DataError
 
 SAMPLE = Path(__file__).parents[1] / "models" / "cifar10_sample.npz"
 TEST_IMAGES = 2000
+ARRAYS = ("search_differences", "search_labels", "test_differences", "test_labels")
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,15 @@ def read_sample(path: Path = SAMPLE) -> CifarSample:
         (2000, 3, 32, 32)
 
     Raises:
-        DataError: The file is missing or damaged.
+        DataError: E501, the file is missing, damaged or something else.
     """
-    try:
-        with np.load(path) as arrays:
-            return CifarSample(
-                from_differences(arrays["search_differences"]),
-                arrays["search_labels"].astype(np.int64),
-                from_differences(arrays["test_differences"]),
-                arrays["test_labels"].astype(np.int64),
-            )
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, BadZipFile) as error:
-        raise DataError("E501", f"{path}: the CIFAR-10 sample cannot be read", cause=str(error)) from error
+    arrays = ArrayFile(path)
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        raise DataError("E501", f"{path}: the CIFAR-10 sample was expected; it has no {', '.join(missing)}")
+    return CifarSample(
+        from_differences(arrays["search_differences"]),
+        arrays["search_labels"].astype(np.int64),
+        from_differences(arrays["test_differences"]),
+        arrays["test_labels"].astype(np.int64),
+    )
