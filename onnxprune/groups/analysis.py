@@ -1,15 +1,23 @@
 """Every operator's statements about a graph, gathered in one pass over its nodes."""
 
 from onnxprune.onnx_file import Graph
-from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
-from onnxprune.onnx_file.host import HostValues
 from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.host import Extent, HostValues
+from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
 from onnxprune.operators.table import COUPLING
 
 
 def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
     """One pass in topological order; what is not known or cannot be followed is frozen."""
-    findings, host = Findings(), HostValues(graph)
+    findings = Findings()
+    fixed_inputs = all(isinstance(d, int) for value in graph.inputs for d in value.dims or (None,))
+
+    def is_static(extent: Extent) -> bool:
+        # only weights give labels, and the extents of weights are the same for all inputs
+        axes = findings.store.values.get(extent.value, ())
+        return fixed_inputs or (extent.axis < len(axes) and axes[extent.axis] is not None)
+
+    host = HostValues(graph, is_static)
     for node in graph.nodes:
         ctx = NodeContext(graph, node, findings, host, options)
         for name in captures(node.proto):

@@ -2,12 +2,14 @@
 
 Exporters write shapes as Shape-Gather-Concat chains. Each such node is evaluated here with numpy under
 the assumed shapes; an element that only travelled (Gather, Concat, ...) keeps its origin: a literal in the
-file, or an extent of some value. After pruning, `HostValues.evaluate` computes the same chains again
+file, or an extent of some value. A value that follows from fixed extents alone is as good as a literal where
+it is read. After pruning, `HostValues.evaluate` computes the same chains again
 under the new shapes, which tells whether a Reshape still gets the extents that it needs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ SMALL_FLOATS = 8
 
 @dataclass(frozen=True)
 class Literal:
-    """One element of a constant, as it enters through one edge."""
+    """One element of a constant (or of a value that is constant for all inputs), as it enters an edge."""
 
     tensor: str
     index: int
@@ -38,7 +40,20 @@ class Extent:
     axis: int
 
 
-Origin = Literal | Extent | None
+@dataclass(frozen=True)
+class Computed:
+    """The result of arithmetic on these extents."""
+
+    extents: frozenset[Extent]
+
+
+Origin = Literal | Extent | Computed | None
+
+
+def extents_of(origin: Origin) -> frozenset[Extent]:
+    if isinstance(origin, Extent):
+        return frozenset([origin])
+    return origin.extents if isinstance(origin, Computed) else frozenset()
 
 
 def gather(node: Node, x: Array, indices: Array) -> Array:
@@ -197,18 +212,30 @@ INDEX_SLOTS = {
 
 @dataclass
 class HostValue:
-    """A small computed array, the origin of each element, and every extent it depends on."""
+    """A small computed array and the origin of each element."""
 
     array: Array
-    origins: Array  # object array of the same shape
-    behind: frozenset[Extent]
+    origins: Array  # of Origin, in the same shape
+
+    @cached_property
+    def behind(self) -> frozenset[Extent]:
+        """Every extent that an element depends on."""
+        return frozenset[Extent]().union(*(extents_of(origin) for origin in self.origins.reshape(-1)))
+
+
+def never(_: Extent) -> bool:
+    return False
 
 
 @dataclass
 class HostValues:
-    """The host values of a graph, found node by node in topological order."""
+    """The host values of a graph, found node by node in topological order.
+
+    `is_static` tells whether an extent is the same for all inputs of the model.
+    """
 
     graph: Graph
+    is_static: Callable[[Extent], bool] = never
     found: dict[str, HostValue] = field(default_factory=dict)
     program: list[Node] = field(default_factory=list)
 
@@ -225,7 +252,8 @@ class HostValues:
         if not inputs or any(i is None for i, name in zip(inputs, node.inputs, strict=True) if name):
             return False
         value = apply(node, function, inputs)
-        if value is None or not (value.behind or value.array.dtype.kind in "iub"):
+        computed = any(name in self.found for name in node.inputs)
+        if value is None or not (computed or value.array.dtype.kind in "iub"):
             return False
         self.found[node.outputs[0]] = value
         self.program.append(node)
@@ -236,24 +264,25 @@ class HostValues:
         if shape is None:
             return False
         extents = [Extent(node.inputs[0], axis) for axis in range(len(shape))]
-        behind = frozenset(extents)
         if node.op_type == "Size":
-            array, origins = np.array(np.prod(shape, dtype=np.int64)), np.array(None)
+            array, origins = np.array(np.prod(shape, dtype=np.int64)), objects([Computed(frozenset(extents))])
+            origins = origins.reshape(())
         else:
             part = slice(node.attr("start", 0), node.attr("end", len(shape)))
             array, origins = np.array(shape, np.int64)[part], objects(extents)[part]
-        self.found[node.outputs[0]] = HostValue(array, origins, behind)
+        self.found[node.outputs[0]] = HostValue(array, origins)
         self.program.append(node)
         return True
 
     def _input(self, edge: Edge, name: str) -> HostValue | None:
-        if name in self.found or not name:
-            return self.found.get(name)
-        array = self._small_constant(name)
-        if array is None:
+        if not name:
             return None
-        origins = objects([Literal(name, i, edge) for i in range(array.size)]).reshape(array.shape)
-        return HostValue(array, origins, frozenset())
+        if name in self.found:
+            value = self.found[name]
+            constant = all(self.is_static(extent) for extent in value.behind)
+            return HostValue(value.array, literals(name, edge, value.array)) if constant else value
+        array = self._small_constant(name)
+        return None if array is None else HostValue(array, literals(name, edge, array))
 
     def _small_constant(self, name: str) -> Array | None:
         constant = self.graph.initializers.get(name)
@@ -266,37 +295,35 @@ class HostValues:
         """The computed array of that name; None if it is not a host value (constants are not)."""
         return self.found[name].array if name in self.found else None
 
-    def extents_behind(self, name: str) -> list[tuple[str, int]]:
-        found = self.found.get(name)
-        return [(e.value, e.axis) for e in found.behind] if found else []
-
-    def origin(self, edge: Edge, name: str, index: int) -> Origin:
+    def origins(self, edge: Edge, name: str) -> list[Origin]:
+        """Where each element comes from that an edge reads; [] where it is computed from data."""
         found = self._input(edge, name)
-        return found.origins.reshape(-1)[index] if found is not None and index < found.array.size else None
+        return [] if found is None else list(found.origins.reshape(-1))
 
     def literal(self, edge: Edge, name: str, index: int) -> Literal | None:
-        origin = self.origin(edge, name, index)
+        origins = self.origins(edge, name)
+        origin = origins[index] if index < len(origins) else None
         return origin if isinstance(origin, Literal) else None
 
+    def original(self, name: str) -> Array:
+        """The values of a constant or host value in the file as it is."""
+        return self.found[name].array if name in self.found else self.graph.initializers[name].array()
+
     def evaluate(
-        self, shapes: Callable[[str], tuple[int, ...]], patches: Mapping[Literal, int]
-    ) -> dict[str, Array]:
-        """All host values under other shapes and with some literals replaced."""
+        self, shapes: Callable[[str], tuple[int, ...]], patches: Mapping[Literal, Any]
+    ) -> Callable[[Edge, str], Array]:
+        """What each edge reads under other shapes and with some literals replaced."""
         by_edge: dict[Edge, list[Literal]] = {}
         for literal in patches:
             by_edge.setdefault(literal.edge, []).append(literal)
         values: dict[str, Array] = {}
 
-        def read(edge: Edge, name: str) -> Array | None:
-            if not name:
-                return None
-            if name in values:
-                return values[name]
-            array = self.graph.initializers[name].array()
-            if edge in by_edge:
-                array = array.copy()
-                for literal in by_edge[edge]:
-                    array.reshape(-1)[literal.index] = patches[literal]
+        def read(edge: Edge, name: str) -> Array:
+            if edge not in by_edge:
+                return values[name] if name in values else self.original(name)
+            array = self.original(name).copy()
+            for literal in by_edge[edge]:
+                array.reshape(-1)[literal.index] = patches[literal]
             return array
 
         for node in self.program:
@@ -307,9 +334,9 @@ class HostValues:
                 values[node.outputs[0]] = extents[node.attr("start", 0) : node.attr("end", len(extents))]
             else:
                 function = MOVES.get(node.op_type) or COMPUTES[node.op_type]
-                inputs = [read(Edge(node.index, slot), name) for slot, name in enumerate(node.inputs)]
+                inputs = [read(Edge(node.index, s), n) if n else None for s, n in enumerate(node.inputs)]
                 values[node.outputs[0]] = function(node, *inputs)
-        return values
+        return read
 
 
 def objects(items: Sequence[Any]) -> Array:
@@ -318,31 +345,38 @@ def objects(items: Sequence[Any]) -> Array:
     return array
 
 
+def literals(name: str, edge: Edge, array: Array) -> Array:
+    return objects([Literal(name, index, edge) for index in range(array.size)]).reshape(array.shape)
+
+
 def apply(node: Node, function: Callable[..., Array], inputs: Sequence[HostValue | None]) -> HostValue | None:
     """The result of a host node; None where its numbers do not fit (it is left to the operators)."""
     try:
         with np.errstate(all="ignore"):
-            array = function(node, *(None if i is None else i.array for i in inputs))
-            origins = np.full(array.shape, None, object)
-            if node.op_type in MOVES or (node.op_type in ("Cast", "CastLike") and array.dtype.kind in "iu"):
-                origins = travelled(node, function, inputs)
+            array = np.asarray(function(node, *(None if i is None else i.array for i in inputs)))
+            if array.size > SMALL_INTS:
+                return None
+            return HostValue(array, travelled(node, function, inputs, array))
     except (LookupError, TypeError, ValueError, ArithmeticError):
         return None
-    if array.size > SMALL_INTS:
-        return None
-    behind = frozenset[Extent]().union(*(i.behind for i in inputs if i is not None))
-    return HostValue(array, origins, behind)
 
 
-def travelled(node: Node, function: Callable[..., Array], inputs: Sequence[HostValue | None]) -> Array:
-    """The same movement on the origins; index inputs keep their numbers."""
-    if node.op_type in ("Cast", "CastLike"):
-        return inputs[0].origins if inputs[0] is not None else objects([])
+def travelled(
+    node: Node, function: Callable[..., Array], inputs: Sequence[HostValue | None], result: Array
+) -> Array:
+    """Origins of the elements of a result: moved along, or computed from everything that went in."""
     indices = INDEX_SLOTS.get(node.op_type, ())
-    return function(
-        node,
-        *(
+    present = [i for i in inputs if i is not None]
+    if node.op_type in ("Cast", "CastLike") and result.dtype.kind in "iu":
+        return present[0].origins
+    if node.op_type in MOVES and not any(i.behind for slot, i in enumerate(inputs) if i and slot in indices):
+        arrays = [
             None if i is None else (i.array if slot in indices else i.origins)
             for slot, i in enumerate(inputs)
-        ),
-    )
+        ]
+        moved = function(node, *arrays)
+        return moved if isinstance(moved, np.ndarray) else objects([moved]).reshape(())
+    behind = frozenset[Extent]().union(*(i.behind for i in present))
+    origins = np.empty(result.shape, object)
+    origins[...] = Computed(behind)
+    return origins

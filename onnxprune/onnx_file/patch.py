@@ -1,6 +1,6 @@
 """A copy of the original ModelProto under change: nodes by their output, constants by their name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,20 +91,23 @@ class Patch:
             elif attribute.name == "value_int":
                 attribute.i = int(array)
 
-    def replace_at(self, edge: Edge, name: str, array: NDArray[Any]) -> None:
-        """Give what one edge reads new values, in place; other readers of the constant keep theirs."""
-        if self.graph.consumers[name] == [edge] and name not in {o.name for o in self.graph.outputs}:
-            self.replace(name, array)
-            return
-        node = self.node(edge.node)
-        node.input[edge.slot] = self.copy_of(name, array)
+    def replace_reads(self, name: str, arrays: Mapping[Edge, NDArray[Any]]) -> None:
+        """Give what these edges read of one value other numbers, in place; its other readers keep theirs."""
+        others = {*self.graph.consumers[name]} - {*arrays} or name in {o.name for o in self.graph.outputs}
+        free = name in self.graph.initializers and not others
+        in_place = next(iter(arrays.values())) if free else None
+        for edge, array in arrays.items():
+            if in_place is None or not np.array_equal(array, in_place):
+                self.node(edge.node).input[edge.slot] = self.copy_of(name, array)
+        if in_place is not None:
+            self.replace(name, in_place)
 
     def copy_of(self, name: str, array: NDArray[Any]) -> str:
         """Name of a new initializer with these values; equal copies of one constant are made once."""
         key = name, array.tobytes()
         if key not in self.copies:
             fresh = self.fresh_name(name)
-            self.add(fresh, array.astype(self.graph.initializers[name].dtype))
+            self.add(fresh, array)
             self.copies[key] = fresh
         return self.copies[key]
 

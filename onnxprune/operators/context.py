@@ -33,7 +33,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.onnx_file import Edge, Graph, Initializer, Node
@@ -68,6 +67,7 @@ class Binding:
     """An integer that counts labels: element `index` of a constant input, or of an attribute.
 
     `labels` None means that the number must stay as it is. `sign` -1: it counts from the end.
+    `extra` is added to the count.
     """
 
     node: int
@@ -75,6 +75,7 @@ class Binding:
     index: int
     labels: AxisLabels
     sign: int = 1
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class Findings:
     supplies: list[Supply] = field(default_factory=list)
     pins: list[Pin] = field(default_factory=list)
     reindexes: list[Reindex] = field(default_factory=list)
+    reads: list[Edge] = field(default_factory=list)  # computed numbers that operators read
     choices: list[Choice] = field(default_factory=list)
 
 
@@ -308,20 +310,25 @@ class NodeContext:
     def all_axes(self, name: str) -> list[tuple[str, int]]:
         return [(name, axis) for axis in range(len(self._shape_of(name)))]
 
-    def bind(self, slot: int, index: int, labels: AxisLabels, *, sign: int = 1) -> None:
+    def bind(self, slot: int, index: int, labels: AxisLabels, *, sign: int = 1, extra: int = 0) -> None:
         self._shape_slots.add(slot)
-        self.findings.bindings.append(Binding(self.node.index, slot, index, labels, sign))
+        self.findings.bindings.append(Binding(self.node.index, slot, index, labels, sign, extra))
 
-    def bind_attr(self, name: str, labels: AxisLabels, *, index: int = -1, sign: int = 1) -> None:
+    def bind_attr(
+        self, name: str, labels: AxisLabels, *, index: int = -1, sign: int = 1, extra: int = 0
+    ) -> None:
         """`index` -1: the attribute is one integer, not a list."""
-        self.findings.bindings.append(Binding(self.node.index, name, index, labels, sign))
+        self.findings.bindings.append(Binding(self.node.index, name, index, labels, sign, extra))
 
-    def bind_ints(self, name: str, slot: int, index: int, labels: AxisLabels, *, sign: int = 1) -> None:
-        """As `bind`, for integers that are an attribute in some opsets and an input in others."""
+    def bind_ints(
+        self, place: tuple[str, int], index: int, labels: AxisLabels, *, sign: int = 1, extra: int = 0
+    ) -> None:
+        """As `bind`, for integers that are an attribute in some opsets and an input (slot) in others."""
+        name, slot = place
         if name in self.node.attributes:
-            self.bind_attr(name, labels, index=index, sign=sign)
+            self.bind_attr(name, labels, index=index, sign=sign, extra=extra)
         else:
-            self.bind(slot, index, labels, sign=sign)
+            self.bind(slot, index, labels, sign=sign, extra=extra)
 
     def supply(self, place: int | str, parts: Sequence[Labels], *, drop_attribute: str = "") -> None:
         self.findings.supplies.append(Supply(self.node.index, place, tuple(parts), drop_attribute))
@@ -347,7 +354,6 @@ class NodeContext:
             if self.has(slot):
                 for labels in self.labels(slot):
                     self.freeze(labels, reason)
-                self.freeze_extents(slot, reason)
         for output in self.node.outputs:
             if output:
                 for labels in self.store.values.get(output, ()):
@@ -363,18 +369,11 @@ class NodeContext:
             for axis, labels in enumerate(self.labels(slot)):
                 if labels is not None and (numbers or (slot, axis) not in self._taken):
                     self.freeze(labels, f"axis {axis} of input {slot} has a fixed meaning")
-            if slot not in self._shape_slots:
-                self.freeze_extents(slot, "its extent is used as a number")
+            if self.host.value(self.name(slot)) is not None:
+                self.findings.reads.append(Edge(self.node.index, slot))
         for output in self.node.outputs:
             if output and output not in self.store.values:
                 self.store.values[output] = (None,) * len(self.graph.shapes.get(output, ()))
-
-    def freeze_extents(self, slot: int, reason: str) -> None:
-        """Freeze every axis whose extent the integers of an input are computed from."""
-        for name, axis in self.host.extents_behind(self.name(slot)):
-            labels = self.store.values.get(name, ())
-            if axis < len(labels):
-                self.freeze(labels[axis], reason)
 
 
 CouplingFunction = Callable[[NodeContext], None]

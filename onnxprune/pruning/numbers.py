@@ -1,6 +1,8 @@
 """The integers of a graph that count channels: attributes, shape constants, split sizes, indices."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +18,16 @@ Bits = NDArray[np.bool_]
 
 def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
     """Adjust every number that the operators bound to channels, in place."""
-    literals: dict[Literal, int] = {}
+    wanted: dict[tuple[Edge, int], int] = {}
     for binding in groups.findings.bindings:
         if binding.labels is None or keep[binding.labels].all():
             continue
-        value = binding.sign * int(keep[binding.labels].sum())
+        value = binding.sign * int(keep[binding.labels].sum()) + binding.extra
         if isinstance(binding.place, str):
             patch_attribute(patch, binding, value)
         else:
-            edge = Edge(binding.node, binding.place)
-            name = groups.graph.nodes[binding.node].inputs[binding.place]
-            literal = groups.host.literal(edge, name, binding.index)
-            if literal is not None:
-                literals[literal] = value
-    patch_literals(patch, groups, literals)
+            wanted[Edge(binding.node, binding.place), binding.index] = value
+    patch_literals(patch, groups, find_literals(groups, wanted, keep))
     for supply in groups.findings.supplies:
         write_counts(patch, supply, keep)
     for pin in groups.findings.pins:
@@ -37,6 +35,41 @@ def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
             patch.set_attribute(pin.node, pin.name, pin.value)
     for reindex in groups.findings.reindexes:
         count_anew(patch, groups, reindex, keep)
+
+
+def find_literals(groups: Groups, wanted: Mapping[tuple[Edge, int], int], keep: Bits) -> dict[Literal, Any]:
+    """Which literals must change so that every edge reads what it should: counts, else what it read before.
+
+    A number that the graph computes follows its extents where it can; where it comes out wrong, the value
+    that it would have is written instead, at the edge where it is still constant.
+    """
+    graph, host = groups.graph, groups.host
+    edges = {edge for edge, _ in wanted} | set(groups.findings.reads)
+    literals: dict[Literal, Any] = {}
+
+    def shape(name: str) -> tuple[int, ...]:
+        axes = zip(graph.shapes[name], groups.axis_labels(name), strict=False)
+        kept = tuple(n if labels is None else int(keep[labels].sum()) for n, labels in axes)
+        return kept if len(kept) == len(graph.shapes[name]) else graph.shapes[name]
+
+    for _ in range(MAX_ROUNDS):
+        read, changes = host.evaluate(shape, literals), {}
+        for edge in edges:
+            name = graph.nodes[edge.node].inputs[edge.slot]
+            old, new = host.original(name).reshape(-1), read(edge, name).reshape(-1)
+            origins = host.origins(edge, name)
+            for index in range(len(old)):
+                value = wanted.get((edge, index), old[index])
+                origin = origins[index] if index < len(origins) else None
+                if new[index] != value and isinstance(origin, Literal):
+                    changes[origin] = value
+        if not changes:
+            break
+        literals |= changes
+    return literals
+
+
+MAX_ROUNDS = 8
 
 
 def patch_attribute(patch: Patch, binding: Binding, value: int) -> None:
@@ -48,16 +81,16 @@ def patch_attribute(patch: Patch, binding: Binding, value: int) -> None:
     attribute.ints[binding.index] = value
 
 
-def patch_literals(patch: Patch, groups: Groups, literals: dict[Literal, int]) -> None:
+def patch_literals(patch: Patch, groups: Groups, literals: dict[Literal, Any]) -> None:
     """Change single elements of constants, for the edges that bring them in."""
-    by_edge: dict[tuple[Edge, str], dict[int, int]] = defaultdict(dict)
+    by_name: dict[str, dict[Edge, NDArray[Any]]] = defaultdict(dict)
     for literal, value in literals.items():
-        by_edge[literal.edge, literal.tensor][literal.index] = value
-    for (edge, name), elements in by_edge.items():
-        array = groups.graph.initializers[name].array().copy()
-        for index, value in elements.items():
-            array.reshape(-1)[index] = value
-        patch.replace_at(edge, name, array)
+        arrays = by_name[literal.tensor]
+        if literal.edge not in arrays:
+            arrays[literal.edge] = groups.host.original(literal.tensor).copy()
+        arrays[literal.edge].reshape(-1)[literal.index] = value
+    for name, arrays in by_name.items():
+        patch.replace_reads(name, arrays)
 
 
 def write_counts(patch: Patch, supply: Supply, keep: Bits) -> None:
@@ -93,4 +126,4 @@ def count_anew(patch: Patch, groups: Groups, reindex: Reindex, keep: Bits) -> No
         others = tuple(axis for axis in range(stays.ndim) if axis != reindex.axis)
         places = places.compress(stays.all(others), reindex.axis)
     new = ranks[places]
-    patch.replace_at(edge, name, new.astype(old.dtype).reshape(new.shape))
+    patch.replace_reads(name, {edge: new.astype(old.dtype).reshape(new.shape)})
