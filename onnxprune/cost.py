@@ -22,7 +22,7 @@ Axis = tuple[str, int]
 
 @dataclass(frozen=True)
 class Cost:
-    """macs under the assumed input shapes; params: elements of weights, and their bytes."""
+    """macs under the assumed input shapes; params: elements of weights (no scalars), and their bytes."""
 
     macs: int
     params: int
@@ -68,7 +68,7 @@ class CostModel:
         stored = [
             i
             for i in graph.initializers.values()
-            if i.size and i.dtype.kind not in "bOUS" and not is_index(i.dtype)
+            if i.size and i.shape and i.dtype.kind not in "bOUS" and not is_index(i.dtype)
         ]
         self._sizes = self._products([(1, tuple((i.name, a) for a in range(len(i.shape)))) for i in stored])
         self._bits = np.array([i.bits for i in stored], np.int64)
