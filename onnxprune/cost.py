@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.groups import Groups
+from onnxprune.operators.labels import Labels
 
 Counts = NDArray[np.int64]
 Axis = tuple[str, int]
@@ -74,25 +75,29 @@ class CostModel:
         self._bits = np.array([i.bits for i in stored], np.int64)
         self._matrix = np.array(self._rows, np.int64).reshape(len(self._rows), len(groups) + 1)
 
-    def _products(self, terms: list[tuple[int, tuple[Axis, ...]]]) -> Products:
+    def _products(self, terms: list[tuple[int, tuple[Axis | Labels, ...]]]) -> Products:
         """Extents that never change go into the fixed factor."""
         fixed, columns = [], []
         for factor, axes in terms:
             moving = []
-            for name, axis in axes:
-                index = self._index(name, axis)
-                if index is None:
-                    factor *= self.groups.graph.shapes[name][axis]
-                else:
+            for extent in axes:
+                index = self._index(extent)
+                if index is not None:
                     moving.append(index)
+                elif isinstance(extent, tuple):
+                    factor *= self.groups.graph.shapes[extent[0]][extent[1]]
             fixed.append(factor)
             columns.append(moving)
         width = max((len(c) for c in columns), default=0)
         padded = [c + [-1] * (width - len(c)) for c in columns]
         return Products(np.array(fixed, np.int64), np.array(padded, np.int64).reshape(len(fixed), width))
 
-    def _index(self, name: str, axis: int) -> int | None:
-        """Row of an axis in the extent matrix; None where no group runs over it."""
+    def _index(self, extent: Axis | Labels) -> int | None:
+        """Row of an extent in the extent matrix; None for an axis that no group runs over."""
+        if not isinstance(extent, tuple):
+            self._rows.append(self.groups.group_counts(extent))
+            return len(self._rows) - 1
+        name, axis = extent
         labels = self.groups.axis_labels(name)[axis : axis + 1]
         if not labels or labels[0] is None:
             return None

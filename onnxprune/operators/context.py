@@ -55,11 +55,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class MacTerm:
-    """MACs of one contraction: `fixed` times the extents of these (tensor, axis) pairs."""
+    """MACs of one contraction: `fixed` times the extents of these axes, or counts of these labels."""
 
     node: str
     fixed: int
-    axes: tuple[tuple[str, int], ...]
+    axes: tuple[tuple[str, int] | Labels, ...]
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ class NodeContext:
 
     # --- cost and numbers that count channels ----------------------------------------------------
 
-    def macs(self, fixed: int, *axes: tuple[str, int]) -> None:
+    def macs(self, fixed: int, *axes: tuple[str, int] | Labels) -> None:
         self.findings.macs.append(MacTerm(self.node.name, fixed, axes))
 
     def all_axes(self, name: str) -> list[tuple[str, int]]:
