@@ -63,8 +63,7 @@ def data_file(model_path: Path, location: str) -> Path:
     Raises:
         ModelError: E306, the file lies elsewhere.
     """
-    parts = PureWindowsPath(location)  # splits at / and at \\
-    if "\0" in location or parts.drive or parts.root or ".." in parts.parts:
+    if not stays_inside(location):
         raise escaping(model_path, location)
     path = model_path.parent / PurePosixPath(location)
     real = Path(os.path.realpath(path))
@@ -72,6 +71,12 @@ def data_file(model_path: Path, location: str) -> Path:
     if not any(real.is_relative_to(root) for root in roots):
         raise escaping(model_path, location)
     return path
+
+
+def stays_inside(location: str) -> bool:
+    """Whether a location, links aside, leads to the model's folder or below, on every system."""
+    path = PureWindowsPath(location)  # splits at / and at \\
+    return not (path.drive or path.root or ".." in path.parts or "\0" in location)
 
 
 def escaping(model_path: Path, location: str) -> ModelError:
