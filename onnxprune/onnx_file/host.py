@@ -206,6 +206,7 @@ INDEX_SLOTS = {
     "Unsqueeze": (1,),
     "Squeeze": (1,),
     "Reshape": (1,),
+    "Expand": (1,),
     "Where": (0,),
 }
 
@@ -252,7 +253,8 @@ class HostValues:
         if not inputs or any(i is None for i, name in zip(inputs, node.inputs, strict=True) if name):
             return False
         value = apply(node, function, inputs)
-        computed = any(name in self.found for name in node.inputs)
+        indices = INDEX_SLOTS.get(node.op_type, ())
+        computed = any(name in self.found for slot, name in enumerate(node.inputs) if slot not in indices)
         if value is None or not (computed or value.array.dtype.kind in "iub"):
             return False
         self.found[node.outputs[0]] = value

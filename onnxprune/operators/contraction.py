@@ -3,6 +3,7 @@
 import numpy as np
 
 from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.grids import couple_inner, couple_rows
 from onnxprune.operators.labels import AxisLabels
 
 
@@ -14,20 +15,19 @@ def conv(ctx: NodeContext) -> None:
 def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None) -> None:
     """Any convolution whose weight is (M, C/g, k...), by input slot."""
     group = int(ctx.node.attr("group", 1))
-    channels = ctx.shape(data)[1]
-    inputs, weights = ctx.take(data, 1), [ctx.take(weight, 0), ctx.take(weight, 1)]
-    outputs = weights[0]
+    inputs, outputs, columns = ctx.take(data, 1), ctx.take(weight, 0), ctx.take(weight, 1)
     if group == 1:
-        ctx.couple(inputs, weights[1])
-    elif channels == group:
-        outputs = couple_depthwise(ctx, inputs, weights[0], group)
+        ctx.couple(inputs, columns)
+    elif drops_groups(ctx, ctx.shape(data)[1] // group, ctx.shape(weight)[0] // group):
+        couple_groups(ctx, inputs, outputs, group)
+        ctx.freeze(columns, "whole groups go")
     else:
-        couple_grouped(ctx, inputs, weights[1], group)
-        couple_inner(ctx, weights[0], group)
-    if inputs is not None:
-        ctx.contract(data, 1)
-    if group == 1 or channels != group:
-        ctx.consumes(weights[1])
+        couple_grouped(ctx, inputs, columns, group)
+        couple_inner(ctx, outputs, group)
+        ctx.consumes(columns)
+    if group == 1:
+        ctx.consumes(columns)
+    ctx.contract(data, 1)
     ctx.produces(outputs)
     if bias is not None and ctx.has(bias):
         ctx.couple(outputs, ctx.take(bias, 0))
@@ -41,52 +41,41 @@ def count_conv(ctx: NodeContext, weight: int) -> None:
     ctx.macs(1, *ctx.all_axes(output), *ctx.all_axes(name)[1:])
 
 
-def couple_depthwise(ctx: NodeContext, inputs: AxisLabels, weight: AxisLabels, group: int) -> AxisLabels:
-    """One input channel a group: it lives and dies with all the outputs that it feeds."""
-    if inputs is None or weight is None:
-        ctx.couple(inputs, weight)
-        return None if inputs is None else weight
-    ctx.couple(np.repeat(inputs, len(weight) // group), weight)
-    ctx.bind_attr("group", inputs)
-    return weight
+def drops_groups(ctx: NodeContext, inner_inputs: int, inner_outputs: int) -> bool:
+    """Whether whole groups go: where a group has one channel on a side, nothing else can."""
+    return ctx.options.heads or inner_inputs == 1 or inner_outputs == 1
+
+
+def couple_groups(ctx: NodeContext, inputs: AxisLabels, outputs: AxisLabels, group: int) -> None:
+    """All inputs and outputs of a group together: the number of groups counts them."""
+    if inputs is None or outputs is None:
+        ctx.couple(inputs, outputs)
+        return
+    of_group = couple_rows(ctx, inputs.reshape(group, -1))
+    ctx.couple(of_group, couple_rows(ctx, outputs.reshape(group, -1)))
+    ctx.bind_attr("group", of_group)
 
 
 def couple_grouped(ctx: NodeContext, inputs: AxisLabels, weight: AxisLabels, group: int) -> None:
     """Input j of every group is coupled with column j of the weight: the number of groups stays."""
-    if inputs is None or weight is None:
-        # an extent of 1 has no labels: then whole groups would have to go
-        ctx.freeze(inputs, "a grouped convolution needs every input of its groups")
-        ctx.freeze(weight, "it meets an axis that cannot change")
-        return
-    ctx.couple(inputs, np.tile(weight, group))
-
-
-def couple_inner(ctx: NodeContext, labels: AxisLabels, group: int) -> None:
-    """Equal inner indices of all groups together, so that every mask leaves equal groups."""
-    if labels is None:
-        return
-    grid = labels.reshape(group, -1)
-    ctx.couple(np.tile(grid[0], group - 1), grid[1:].reshape(-1))
-    if grid.shape[1] == 1:
-        ctx.freeze(labels, "each group has only one output")
+    ctx.couple(inputs, None if weight is None else np.tile(weight, group))
 
 
 def conv_transpose(ctx: NodeContext) -> None:
     """X (N, C, ...), W (C, M/g, k...), B (M) -> (N, M, ...)."""
     group = int(ctx.node.attr("group", 1))
     inputs, rows, columns = ctx.take(0, 1), ctx.take(1, 0), ctx.take(1, 1)
-    outputs: AxisLabels = columns
-    if group > 1 and ctx.shape(1)[1] == 1 and ctx.shape(0)[1] == group:
-        outputs = rows if inputs is not None else None
-        if inputs is not None:
-            ctx.bind_attr("group", inputs)
-    elif group > 1:
+    inner_outputs = ctx.shape(1)[1]
+    ctx.couple(inputs, rows)
+    ctx.contract(0, 1)
+    if group > 1 and drops_groups(ctx, ctx.shape(1)[0] // group, inner_outputs):
+        outputs = None if inputs is None else np.repeat(inputs.reshape(group, -1)[:, 0], inner_outputs)
+        couple_groups(ctx, inputs, outputs, group)
+        ctx.freeze(columns, "whole groups go")
+    else:
         outputs = None if columns is None else np.tile(columns, group)
         couple_inner(ctx, rows, group)
-    ctx.couple(inputs, rows)
-    if inputs is not None:
-        ctx.contract(0, 1)
-    ctx.consumes(rows if outputs is not rows else None)
+        ctx.consumes(rows)
     ctx.produces(outputs)
     if ctx.has(2):
         ctx.couple(outputs, ctx.take(2, 0))

@@ -3,7 +3,8 @@
 import numpy as np
 
 from onnxprune.operators.context import CannotFollow, NodeContext
-from onnxprune.operators.labels import AxisLabels, Labels
+from onnxprune.operators.grids import couple_rows
+from onnxprune.operators.labels import AxisLabels
 from onnxprune.operators.regrid import regrid
 
 
@@ -24,7 +25,7 @@ def reshape(ctx: NodeContext) -> None:
         raise CannotFollow("its target does not fit the shape of its output")
     for index, labels in enumerate(result):
         if target[index] != -1:
-            ctx.bind_ints("shape", 1, index, labels)
+            ctx.bind_ints(("shape", 1), index, labels)
 
 
 def flatten(ctx: NodeContext) -> None:
@@ -94,13 +95,6 @@ def depth_to_space(ctx: NodeContext) -> None:
         grid = labels.reshape(-1, block * block) if inner else labels.reshape(block * block, -1).T
         labels = couple_rows(ctx, grid)
     ctx.put([None, labels, None, None])
-
-
-def couple_rows(ctx: NodeContext, grid: Labels) -> Labels:
-    """Everything in a row of the grid together; the first column stands for it."""
-    for column in range(1, grid.shape[1]):
-        ctx.couple(grid[:, 0], grid[:, column])
-    return np.ascontiguousarray(grid[:, 0])
 
 
 def space_to_depth(ctx: NodeContext) -> None:

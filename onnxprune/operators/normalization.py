@@ -1,7 +1,8 @@
 """Normalisations: per channel (exact) and over channels (inexact: the mean runs over what is left)."""
 
 from onnxprune.operators.context import CannotFollow, NodeContext
-from onnxprune.operators.contraction import couple_inner, meet_broadcast
+from onnxprune.operators.contraction import meet_broadcast
+from onnxprune.operators.grids import couple_inner
 
 OVER_CHANNELS = "its statistics run over the channels that are left"
 
@@ -68,7 +69,7 @@ def mean_variance(ctx: NodeContext) -> None:
 
 
 def lp_norm(ctx: NodeContext) -> None:
-    """x / ||x||: what is not there adds nothing to the norm, so a removed channel is exact."""
+    """X / ||x||: what is not there adds nothing to the norm, so a removed channel is exact."""
     axis = ctx.axis("axis", -1, rank=ctx.rank(0))
     ctx.contract(0, axis)
     ctx.put(ctx.take_all(0))

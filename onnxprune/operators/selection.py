@@ -1,6 +1,7 @@
 """Operators that join or pick parts of axes: Concat, Split, Slice, Gather, Pad."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def split(ctx: NodeContext) -> None:
     labels = ctx.take_all(0)
     whole = labels[axis]
     starts = np.cumsum([0, *sizes])
-    parts = [None if whole is None else whole[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    parts = [None if whole is None else whole[a:b] for a, b in pairwise(starts)]
     for index, part in enumerate(parts):
         # a part of one channel cannot lose it
         if part is not None and len(part) == 1:
@@ -59,7 +60,7 @@ def split(ctx: NodeContext) -> None:
         ctx.supply(place, [p for p in parts if p is not None], drop_attribute="num_outputs")
     else:
         for index, part in enumerate(parts):
-            ctx.bind_ints("split", 1, index, part)
+            ctx.bind_ints(("split", 1), index, part)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,15 @@ class Range:
     step: int
     index: int
 
+    def reverses(self, extent: int) -> bool:
+        return self.step == -1 and (self.start == -1 or self.start >= extent - 1) and self.end < -extent
+
+
+STARTS, ENDS = ("starts", 1), ("ends", 2)
+
 
 def slice_ranges(ctx: NodeContext) -> list[Range]:
-    starts, ends = ctx.ints("starts", 1), ctx.ints("ends", 2)
+    starts, ends = ctx.ints(*STARTS), ctx.ints(*ENDS)
     if starts is None or ends is None:
         raise CannotFollow("it has no bounds")
     axes = ctx.ints("axes", 3, range(len(starts))) or []
@@ -89,55 +96,43 @@ def slice_(ctx: NodeContext) -> None:
     labels = ctx.take_all(0)
     for part in slice_ranges(ctx):
         of_axis = labels[part.axis]
-        if of_axis is None:
-            extent = ctx.shape(0)[part.axis]
-            bind_bound(ctx, "starts", 1, part.index, None, part.start, extent)
-            bind_bound(ctx, "ends", 2, part.index, None, part.end, extent)
+        if of_axis is None or part.reverses(len(of_axis)):
+            ctx.bind_ints(STARTS, part.index, None)
+            ctx.bind_ints(ENDS, part.index, None)
+            labels[part.axis] = None if of_axis is None else of_axis[::-1]
         elif part.step > 0:
             labels[part.axis] = sliced(ctx, part, of_axis)
-        elif (
-            (part.start == -1 or part.start >= len(of_axis) - 1)
-            and part.end < -len(of_axis)
-            and part.step == -1
-        ):
-            labels[part.axis] = of_axis[::-1]
         else:
             ctx.freeze(of_axis, "a Slice with a negative step")
             labels[part.axis] = None
     ctx.put(labels)
 
 
-def sliced(ctx: NodeContext, part: Range, labels: Labels) -> AxisLabels:
-    extent = len(labels)
-    first, last, step = slice(part.start, part.end, part.step).indices(extent)
-    if step > 1:
-        # a strided pick stays one only if all `step` neighbours go together
-        whole = first + (last - first) // step * step
-        blocks = labels[first:whole].reshape(-1, step)
-        ctx.couple(np.repeat(blocks[:, 0], step - 1), blocks[:, 1:].reshape(-1))
-        ctx.freeze(labels[whole:last], "the rest of a strided Slice")
-    bind_bound(ctx, "starts", 1, part.index, labels, part.start, extent)
-    bind_bound(ctx, "ends", 2, part.index, labels, part.end, extent)
+def sliced(ctx: NodeContext, part: Range, labels: Labels) -> Labels:
+    """What a positive step picks; a strided pick stays one if its neighbours go with it."""
+    first, last, step = slice(part.start, part.end, part.step).indices(len(labels))
+    offset = first % step
     picked = labels[first:last:step]
+    # blocks begin at multiples of the step, so that interleaved slices agree
+    blocks = labels[first - offset :][: len(picked) * step]
+    ctx.couple(blocks[np.arange(len(blocks)) // step * step], blocks)
+    bind_bound(ctx, STARTS, part.index, labels, bound=part.start, offset=offset)
+    bind_bound(ctx, ENDS, part.index, labels, bound=part.end)
     if len(picked) == 1:
         ctx.freeze(picked, "the only channel that a Slice picks")
     return picked
 
 
 def bind_bound(
-    ctx: NodeContext, name: str, slot: int, index: int, labels: AxisLabels, bound: int, extent: int
+    ctx: NodeContext, place: tuple[str, int], index: int, labels: Labels, *, bound: int, offset: int = 0
 ) -> None:
     """A bound counts the labels before it; a negative one those behind it; one past the end stays."""
-    if bound >= extent or bound < -extent or bound == 0 or labels is None:
-        part: AxisLabels = None
-        if labels is not None and bound == extent:
-            part = labels
-        if abs(bound) <= extent:
-            ctx.bind_ints(name, slot, index, part)
-    elif bound > 0:
-        ctx.bind_ints(name, slot, index, labels[:bound])
+    if not -len(labels) <= bound <= len(labels):
+        ctx.bind_ints(place, index, None)
+    elif bound >= 0:
+        ctx.bind_ints(place, index, labels[: bound - offset], extra=offset)
     else:
-        ctx.bind_ints(name, slot, index, labels[bound:], sign=-1)
+        ctx.bind_ints(place, index, labels[bound - offset + len(labels) :], sign=-1, extra=offset)
 
 
 def gather(ctx: NodeContext) -> None:
@@ -176,13 +171,13 @@ def pad(ctx: NodeContext) -> None:
         of_axis = labels[axis]
         if (before, after) == (0, 0) or of_axis is None:
             for end in (index, index + len(axes)):
-                ctx.bind_ints("pads", 1, end, None)
+                ctx.bind_ints(("pads", 1), end, None)
         elif not constant or before < 0 or after < 0:
             ctx.freeze(of_axis, "it is padded with its own values or cut")
             labels[axis] = None
         else:
             new = [ctx.fresh(before), ctx.fresh(after)]
-            ctx.bind_ints("pads", 1, index, new[0])
-            ctx.bind_ints("pads", 1, index + len(axes), new[1])
+            ctx.bind_ints(("pads", 1), index, new[0])
+            ctx.bind_ints(("pads", 1), index + len(axes), new[1])
             labels[axis] = np.concatenate([new[0], of_axis, new[1]])
     ctx.put(labels)

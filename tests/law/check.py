@@ -1,0 +1,290 @@
+"""The law: the pruned model gives what the original gives when its consumers ignore the removed channels.
+
+    groups = check_law(model, tmp_path)           # raises AssertionError where anything is not as promised
+    assert free(groups) == ["8: w1.0 b1.0 w2.1"]  # and this is what could be pruned
+
+Checked for random masks, for a single survivor in each group and for all channels but one: the numbers
+(without and with optimisation, two sizes of the free dimensions), all extents, cost, weights, and that
+nothing else changes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from onnxprune.cost import CostModel
+from onnxprune.groups import Group, Groups, find_groups
+from onnxprune.masks import Masks, all_true
+from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.pruning import prune
+from onnxprune.verification.masked import masked_model
+from tests.law.build import save
+
+PLAIN = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+FULL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+Sizes = Mapping[str, int]
+Shapes = dict[str, tuple[int, ...]]
+Array = NDArray[np.generic]
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a model is tried.
+
+    Attributes:
+        seeds: One random mask for each.
+        sizes: Extents of free dimensions by their symbol, once for each run; others are BATCHES and FREE.
+        heads: As for `find_groups`.
+        tolerance: Largest difference, relative to the largest output.
+        limit: Integer inputs are below it.
+        runs: False for models that ONNX Runtime cannot run on this processor (bfloat16 and the like).
+    """
+
+    seeds: range = range(2)
+    sizes: tuple[Sizes, ...] = ({}, {})
+    heads: bool = False
+    tolerance: float = 1e-4
+    limit: int = 4
+    runs: bool = True
+
+
+BATCHES = (1, 3)
+FREE = 8
+
+
+def check_law(source: ModelProto | Path, folder: Path, trial: Trial = Trial()) -> Groups:
+    """The groups of the model, once the law was seen to hold."""
+    path = source if isinstance(source, Path) else save(source, folder)
+    shapes = [
+        input_shapes(onnx.load(path, load_external_data=False), trial, run) for run in range(len(trial.sizes))
+    ]
+    graph = load_graph(path, shapes=shapes[0])
+    groups = find_groups(graph, heads=trial.heads)
+    before = graph.model.SerializeToString(deterministic=True)
+    assert prune(groups, all_true(groups)).SerializeToString(deterministic=True) == before
+    exact = [group for group in groups.prunable if not group.inexact]
+    for masks in many_masks(exact, trial):
+        check_masks(groups, masks)
+        if trial.runs:
+            check_numbers(groups, masks, shapes, trial)
+    if len(exact) < len(groups.prunable):
+        for masks in many_masks(groups.prunable, trial):
+            check_masks(groups, masks)
+            if trial.runs:
+                check_runs(groups, masks, shapes, trial)
+    assert graph.model.SerializeToString(deterministic=True) == before, "the original was changed"
+    return groups
+
+
+def input_shapes(proto: ModelProto, trial: Trial, run: int) -> Shapes:
+    """Concrete shapes of the inputs for one run."""
+    constants = {t.name for t in proto.graph.initializer}
+    found = {}
+    for value in proto.graph.input:
+        if value.name in constants or not value.type.tensor_type.HasField("shape"):
+            continue
+        extents = []
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            free = BATCHES[run % len(BATCHES)] if axis == 0 else FREE
+            extents.append(
+                dim.dim_value if dim.HasField("dim_value") else trial.sizes[run].get(dim.dim_param, free)
+            )
+        found[value.name] = tuple(extents)
+    return found
+
+
+def many_masks(groups: list[Group] | tuple[Group, ...], trial: Trial) -> Iterator[Masks]:
+    """Random masks of several keep rates, a single survivor everywhere, and all channels but one."""
+    for seed in trial.seeds:
+        rng = np.random.default_rng(seed)
+        rate = rng.choice([0.2, 0.5, 0.8])
+        yield {g.name: kept(rng.random(g.channels) < rate, rng) for g in groups}
+        lone = {g.name: int(rng.integers(g.channels)) for g in groups}
+        yield {g.name: np.arange(g.channels) == lone[g.name] for g in groups}
+        yield {g.name: kept(np.arange(g.channels) != lone[g.name], rng) for g in groups}
+
+
+def kept(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The bits, with one set where none is."""
+    if not bits.any():
+        bits[rng.integers(len(bits))] = True
+    return bits
+
+
+# --- what holds without running ---------------------------------------------------------------------
+
+
+def check_masks(groups: Groups, masks: Masks) -> None:
+    """The pruned file: valid, as large as promised, cut where promised, otherwise as before."""
+    pruned = prune(groups, masks)
+    onnx.checker.check_model(pruned, full_check=not inlined(groups.graph))
+    path = groups.graph.path.with_name(f".{groups.graph.path.stem}-pruned.onnx")
+    onnx.save(pruned, path)
+    assumed = groups.graph.assumed
+    again = load_graph(path, shapes=assumed)
+    check_extents(groups, masks, again)
+    promised, recount = CostModel(groups).count(masks), CostModel(find_groups(again)).count({})
+    assert recount == promised, f"cost {recount}, promised {promised}"
+    check_weights(groups, masks, again)
+    check_rest(groups.graph.model, pruned)
+    path.unlink()
+
+
+def inlined(graph: Graph) -> bool:
+    return any(node.domain for node in graph.nodes)
+
+
+def check_extents(groups: Groups, masks: Masks, again: Graph) -> None:
+    """Every value that both graphs know has the extents that the labels promise."""
+    keep = groups.keep_labels(masks)
+    for name, shape in groups.graph.shapes.items():
+        constant = groups.graph.initializers.get(name)
+        if name not in again.shapes or (constant is not None and constant.dtype.kind in "iu"):
+            continue
+        labels = groups.axis_labels(name) or (None,) * len(shape)
+        promised = tuple(
+            n if of_axis is None else int(keep[of_axis].sum())
+            for n, of_axis in zip(shape, labels, strict=True)
+        )
+        if any(of_axis is not None for of_axis in labels) or name not in groups.host.found:
+            assert again.shapes[name] == promised, f"{name}: {shape}, {promised} was promised"
+
+
+def check_weights(groups: Groups, masks: Masks, again: Graph) -> None:
+    """Weights lose the members of removed channels and are otherwise bit-identical."""
+    gone: dict[str, dict[int, NDArray[np.int64]]] = {}
+    for group in groups.prunable:
+        for member in group.members:
+            axes = gone.setdefault(member.tensor, {})
+            places = member.positions[~masks[group.name]].reshape(-1) if group.name in masks else no_places()
+            axes[member.axis] = np.concatenate([axes.get(member.axis, no_places()), places])
+    for name, constant in groups.graph.initializers.items():
+        assert name in again.initializers, f"{name} is gone"
+        if constant.dtype.kind in "iu" and name not in gone:  # shape constants; checked by running
+            continue
+        expected = constant.array()
+        for axis, places in gone.get(name, {}).items():
+            expected = np.delete(expected, places, axis)
+        found = again.initializers[name]
+        assert found.proto.data_type == constant.proto.data_type
+        assert found.array().tobytes() == np.ascontiguousarray(expected).tobytes(), f"{name} changed"
+
+
+def no_places() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
+
+
+def check_rest(original: ModelProto, pruned: ModelProto) -> None:
+    """Nothing but weights, numbers and declared inner shapes differs."""
+    for name in ("ir_version", "producer_name", "producer_version", "domain", "model_version", "doc_string"):
+        assert getattr(pruned, name) == getattr(original, name)
+    for name in ("opset_import", "metadata_props", "functions", "training_info"):
+        assert list(getattr(pruned, name)) == list(getattr(original, name))
+    a, b = original.graph, pruned.graph
+    constants = {t.name for t in a.initializer}
+    assert (a.name, a.doc_string, list(a.metadata_props)) == (b.name, b.doc_string, list(b.metadata_props))
+    assert list(a.output) == list(b.output)
+    assert [i for i in a.input if i.name not in constants] == [i for i in b.input if i.name not in constants]
+    assert [identity(n) for n in a.node] == [identity(n) for n in b.node]
+    assert [identity(t) for t in a.initializer] == [identity(t) for t in b.initializer][: len(a.initializer)]
+    assert [identity(v) for v in a.value_info] == [identity(v) for v in b.value_info]
+
+
+def identity(item: object) -> list[object]:
+    fields = ("name", "op_type", "domain", "overload", "doc_string", "output", "metadata_props", "data_type")
+    return [str(getattr(item, name, None)) for name in fields]
+
+
+# --- what a run shows -------------------------------------------------------------------------------
+
+
+def check_numbers(groups: Groups, masks: Masks, shapes: list[Shapes], trial: Trial) -> None:
+    """pruned == masked original, for every size of the free dimensions."""
+    pruned, masked = prune(groups, masks), masked_model(groups, masks)
+    folder = groups.graph.path.parent
+    run_plain, run_full = runner(pruned, folder, PLAIN), runner(pruned, folder, FULL)
+    run_masked = runner(masked, folder, PLAIN)
+    for of_run in shapes:
+        feeds = random_feeds(groups.graph, of_run, trial)
+        expected = run_masked(feeds)
+        for found in (run_plain(feeds), run_full(feeds)):
+            for name, value in expected.items():
+                assert_close(found[name], value, f"{name} under {counts(masks)}", trial.tolerance)
+
+
+def check_runs(groups: Groups, masks: Masks, shapes: list[Shapes], trial: Trial) -> None:
+    """Where a statistic runs over what is left: the pruned model runs, with outputs of the same shapes."""
+    folder = groups.graph.path.parent
+    original, pruned = runner(groups.graph.model, folder, PLAIN), runner(prune(groups, masks), folder, PLAIN)
+    for of_run in shapes:
+        feeds = random_feeds(groups.graph, of_run, trial)
+        expected = original(feeds)
+        assert {k: v.shape for k, v in pruned(feeds).items()} == {k: v.shape for k, v in expected.items()}
+
+
+def counts(masks: Masks) -> dict[str, str]:
+    return {name: f"{int(bits.sum())}/{len(bits)}" for name, bits in masks.items()}
+
+
+def runner(proto: ModelProto, folder: Path, level: ort.GraphOptimizationLevel) -> Callable[[Arrays], Arrays]:
+    """The model as a function of named arrays."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(feeds: Arrays) -> Arrays:
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    return run
+
+
+def random_feeds(graph: Graph, shapes: Shapes, trial: Trial) -> Arrays:
+    rng = np.random.default_rng(11)
+    feeds: Arrays = {}
+    for value in graph.inputs:
+        assert value.dtype is not None
+        shape = shapes[value.name]
+        if value.dtype.kind in "iub":
+            feeds[value.name] = rng.integers(0, 2 if value.dtype.kind == "b" else trial.limit, shape).astype(
+                value.dtype
+            )
+        else:
+            feeds[value.name] = rng.standard_normal(shape).astype(value.dtype)
+    return feeds
+
+
+def assert_close(found: Array, expected: Array, what: str, tolerance: float) -> None:
+    assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    assert np.array_equal(np.isfinite(a), np.isfinite(b)), f"{what}: not finite where the other is"
+    a, b = np.nan_to_num(a), np.nan_to_num(b)
+    worst = np.abs(a - b).max(initial=0)
+    allowed = tolerance * max(np.abs(b).max(initial=0), 1e-3)
+    assert worst <= allowed, f"{what}: differs by {worst:.2e}, allowed {allowed:.2e}"
+
+
+# --- what can be pruned -------------------------------------------------------------------------------
+
+
+def free(groups: Groups) -> list[str]:
+    """Each prunable group as "channels: tensor.axis ..."; "~" marks an inexact one."""
+    return [
+        f"{'~' if g.inexact else ''}{g.channels}: {' '.join(f'{m.tensor}.{m.axis}' for m in g.members)}"
+        for g in groups.prunable
+    ]
+
+
+def reasons(groups: Groups) -> dict[str, str]:
+    """Why each frozen weight axis must stay."""
+    return {f"{m.tensor}.{m.axis}": g.frozen for g in groups if g.frozen is not None for m in g.members}
