@@ -1,6 +1,8 @@
 """What a command prints: tables on stdout, notes on stderr, or one JSON document."""
 
 import json
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from rich.table import Table
 from onnxprune.errors import UsageError
 
 SCHEMA = 1
-NARROW = 110
+PIPED_WIDTH = 140
+NUMBER = re.compile(r"[-+±~<>]?\d")
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Output:
 
     def __post_init__(self) -> None:
         plain = None if self.color else True
-        self._out = Console(no_color=plain, highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        self._out = Console(no_color=plain, highlight=False, width=width)
         self._err = Console(no_color=plain, highlight=False, stderr=True, soft_wrap=True)
 
     @property
@@ -47,19 +51,19 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the result."""
         if self.tables:
-            self._out.print(text, markup=False)
+            self._out.print(text, markup=False, soft_wrap=True)
 
-    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-        """A table of the result; the first `left` columns are text, the others numbers."""
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table of the result; columns of numbers are set flush right."""
         if not self.tables:
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, heading in enumerate(headings):
-            table.add_column(heading, justify="left" if index < left else "right", overflow="fold")
+            numbers = all(NUMBER.match(row[index]) for row in rows if row[index])
+            table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
-        width = self._out.width if self._out.is_terminal else max(NARROW, self._out.width)
-        self._out.print(table, width=width)
+        self._out.print(table)
 
     def note(self, text: str) -> None:
         """What goes on; not part of the result."""

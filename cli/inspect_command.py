@@ -13,7 +13,7 @@ from onnxprune.cost import CostModel
 from onnxprune.groups import Group, Groups, find_groups
 from onnxprune.groups.restrict import restrict
 from onnxprune.onnx_file import Graph, load_graph
-from onnxprune.target import Constraints, reachable, resolve_align
+from onnxprune.target import Constraints, parse_min_keep, reachable, resolve_align
 
 
 @click.command("inspect")
@@ -22,6 +22,7 @@ from onnxprune.target import Constraints, reachable, resolve_align
 @click.option("--skip", multiple=True, metavar="REGEX", help="Leave what matches alone.")
 @click.option("--only", multiple=True, metavar="REGEX", help="Prune only what matches.")
 @click.option("--align", default="auto", show_default=True, help="auto, or a number of channels.")
+@click.option("--min-keep", default="10%", show_default=True, help="Least share (or number) of channels kept.")
 @click.option("--heads", is_flag=True, help="Whole attention heads instead of equal indices of all heads.")
 @click.option("--nodes", is_flag=True, help="Cost of each node.")
 @click.option("--groups", "members", is_flag=True, help="Every member of each group.")
@@ -33,6 +34,7 @@ def command(
     skip: tuple[str, ...],
     only: tuple[str, ...],
     align: str,
+    min_keep: str,
     heads: bool,
     nodes: bool,
     members: bool,
@@ -44,14 +46,14 @@ def command(
     graph = load_graph(model, shapes=parse_shapes(shapes))
     groups = restrict(find_groups(graph, heads=heads), skip=skip, only=only)
     cost = CostModel(groups)
-    constraints = Constraints(align=resolve_align(align))
+    constraints = Constraints(align=resolve_align(align), min_keep=parse_min_keep(min_keep))
     print_head(output, graph, groups, cost)
     print_groups(output, groups, cost, constraints)
     print_frozen(output, groups)
     least = reachable(cost, constraints)
     whole = cost.count({})
     output.line(
-        f"Reachable at align {constraints.align}: MACs down to {percent(least.macs, whole.macs)}, "
+        f"Reachable at {constraints}: MACs down to {percent(least.macs, whole.macs)}, "
         f"params down to {percent(least.params, whole.params)}"
     )
     if nodes:
@@ -103,14 +105,14 @@ def print_groups(output: Output, groups: Groups, cost: CostModel, constraints: C
             group.name,
             str(group.channels),
             percent(share[group.name], whole),
-            "ok" if group.channels * group.width % constraints.align == 0 else "odd",
+            "ok" if constraints.fits(group, group.channels) else "odd",
             group.anchor,
             short_members(group),
         ]
         for group in groups.prunable
     ]
     output.line()
-    output.table(["group", "channels", "MACs", "align", "anchor", "members"], rows, left=1)
+    output.table(["group", "channels", "MACs", "align", "anchor", "members"], rows)
 
 
 def short_members(group: Group) -> str:
@@ -124,7 +126,7 @@ def short_members(group: Group) -> str:
 def print_frozen(output: Output, groups: Groups) -> None:
     rows = [[g.name, str(g.channels), g.anchor, g.frozen or ""] for g in groups if g.frozen is not None]
     if rows:
-        output.table(["frozen", "channels", "anchor", "reason"], rows, left=1)
+        output.table(["frozen", "channels", "anchor", "reason"], rows)
 
 
 def print_nodes(output: Output, cost: CostModel) -> None:
@@ -140,7 +142,7 @@ def print_members(output: Output, groups: Groups) -> None:
         for group in groups
         for member in group.members
     ]
-    output.table(["group", "role", "tensor", "axis", "indices per channel"], rows, left=3)
+    output.table(["group", "role", "tensor", "axis", "indices per channel"], rows)
 
 
 def document(graph: Graph, groups: Groups, cost: CostModel, least: Any) -> dict[str, Any]:

@@ -4,11 +4,12 @@ import importlib
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
-from onnxprune.errors import OnnxPruneError
+from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.version import VERSION
 
 COMMANDS = {
@@ -36,6 +37,15 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"onnxprune.cli.{cmd_name}_command")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "onnxprune --help lists the commands"
+            raise UsageError("E201", f"unknown command {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
