@@ -159,3 +159,14 @@ def test_a_training_runs_on_the_gpu(data, tmp_path) -> None:
     recipe = Recipe("resnet20", epochs=1)
     setup = Setup(torch.device("cuda"), compiled=False)
     assert train_and_test(recipe, data, tmp_path, setup=setup, report=ignore)["device"] == "cuda"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of torch's own parts
+def test_a_compiled_training_learns_as_the_plain_one_does(data, tmp_path) -> None:
+    recipe = Recipe("tiny", epochs=2, bf16=False)
+    rows: dict[bool, list[Row]] = {True: [], False: []}
+    for compiled, seen in rows.items():
+        setup = Setup(torch.device("cpu"), compiled=compiled)
+        train_and_test(recipe, data, tmp_path / str(compiled), setup=setup, report=seen.append)
+    assert rows[True][-1]["loss"] == pytest.approx(rows[False][-1]["loss"], abs=1e-3)
