@@ -103,8 +103,9 @@ def plan_layout(model: ModelProto, name: str, source: Path | None, homes: Mappin
     moved = [tensor for tensor in tensors(model) if leaves(tensor)]
     if not moved:
         return Layout(model)
-    old = [old_location(tensor, homes) for tensor in moved]
-    several = len({*old, *map(normal, homes.values())} - {""}) > 1
+    folder = f"{source.name}.data/" if source is not None else ""
+    old = [old_location(tensor, homes).removeprefix(folder) for tensor in moved]
+    several = len({*old, *(normal(home).removeprefix(folder) for home in homes.values())} - {""}) > 1
     places = Places(f"{name}.data", several=several)
     segments = [places.segment(t, location, source) for t, location in zip(moved, old, strict=True)]
     lean = lean_copy(model, leaves)

@@ -8,7 +8,6 @@ were.
 import errno
 import os
 import shutil
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from onnxprune.onnx_file.serializing import serialized_size, write_model
 from onnxprune.onnx_file.tensors import byte_size, is_external, tensors
 
 SMALLEST_MOVED = 1024
+ELSEWHERE = "choose another output"
+REPLACED = "replaced"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,20 +49,29 @@ def check_output(path: Path, force: bool = False) -> None:
     Raises:
         UsageError: E203, the file exists and `force` is not given, or its folder does not exist.
     """
+    try:
+        check_place(path, force=force)
+    except (OSError, ValueError) as error:  # names that are too long or hold a null byte
+        raise UsageError(
+            "E203", f"{str(path)!r} cannot be written", cause=str(error), hint=ELSEWHERE
+        ) from error
+
+
+def check_place(path: Path, *, force: bool) -> None:
     folder = path.parent
+    if "\0" in str(path):
+        raise ValueError("a null byte in the name")
     if not folder.is_dir():
         raise UsageError("E203", f"{folder} is not a directory", hint="create it, or choose another output")
     if path.is_dir() or path.name in ("", ".."):
         raise UsageError("E203", f"{path} is a directory", hint=f"name a file in it: {path / 'pruned.onnx'}")
     if not os.access(folder, os.W_OK):
-        raise UsageError("E203", f"{folder} is not writable", hint="choose another output")
+        raise UsageError("E203", f"{folder} is not writable", hint=ELSEWHERE)
     for taken in (path, data_path(path)):
         if os.path.lexists(taken) and not force:
-            raise UsageError(
-                "E203", f"{taken} exists", hint="use --force to replace it, or choose another output"
-            )
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        raise UsageError("E203", f"{path} is no regular file", hint="choose another output")
+            raise UsageError("E203", f"{taken} exists", hint=f"use --force to replace it, or {ELSEWHERE}")
+    if path.exists() and not path.is_file():
+        raise UsageError("E203", f"{path} is no regular file", hint=ELSEWHERE)
 
 
 def save_model(
@@ -125,7 +135,7 @@ def protect_source(model: ModelProto, path: Path, source: Path | None) -> None:
             raise UsageError(
                 "E203",
                 f"writing {path} would replace '{file}', which holds weights of {source}",
-                hint="choose another output",
+                hint=ELSEWHERE,
             )
 
 
@@ -164,7 +174,9 @@ def staging_folder(path: Path, size: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        undone = not os.path.lexists(folder / REPLACED) or not (folder / path.name).exists()
+        if undone:  # else the old weights could not be put back, and this folder holds their only copy
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -176,7 +188,7 @@ def disk_errors(path: Path, size: int) -> Iterator[None]:
         if error.errno in FULL:
             raise no_room(path, size) from error
         message = f"{path} cannot be written: {error.strerror or error}"
-        raise UsageError("E203", message, hint="choose another output") from error
+        raise UsageError("E203", message, hint=ELSEWHERE) from error
 
 
 def no_room(path: Path, size: int) -> RuntimeProblem:
@@ -194,7 +206,7 @@ def write_files(layout: Layout, path: Path) -> None:
 
 def commit(staging: Path, path: Path) -> None:
     """Rename the weights, then the model, from the staging folder into place."""
-    new_data, data, replaced = staging / data_path(path).name, data_path(path), staging / "replaced"
+    new_data, data, replaced = staging / data_path(path).name, data_path(path), staging / REPLACED
     has_data = new_data.exists()
     try:
         if has_data and os.path.lexists(data):
