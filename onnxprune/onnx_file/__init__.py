@@ -6,12 +6,26 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 
+from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.graph import Edge, Graph, Node, ValueInfo, view
 from onnxprune.onnx_file.initializer import Initializer
 from onnxprune.onnx_file.reading import read_model
+from onnxprune.onnx_file.saving import Saved, check_output, save_model
 from onnxprune.onnx_file.shapes import infer_shapes
 
-__all__ = ["Edge", "Graph", "Initializer", "Node", "ValueInfo", "load_graph", "read_model"]
+__all__ = [
+    "Edge",
+    "Graph",
+    "Initializer",
+    "Node",
+    "Saved",
+    "ValueInfo",
+    "check_output",
+    "external_locations",
+    "load_graph",
+    "read_model",
+    "save_model",
+]
 
 
 def load_graph(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
