@@ -1,0 +1,132 @@
+"""Allocation: how much of each group goes. Scores of one group become comparable with those of others.
+
+An allocation turns scores into preferences such that one threshold on them gives every group the share that
+the rule says; `project` finds the threshold by the true cost. With q = the channel's place in its group or
+class (0 best, 1 worst), d = the group's depth (0 first, 1 last):
+
+    uniform      1 - q                   the same share k of every group
+    global       s / mean(s)             one threshold over all groups
+    global-max   s / max(s)
+    isomorphic   1 - q in the class      the same share of every class of groups that are built alike
+    shallow      (1 - q) / (1 - d)       k = 1 - t (1 - d): the early groups lose most
+    deep         (1 - q) / d             k = 1 - t d: the late groups lose most
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.cost import CostModel
+from onnxprune.errors import UsageError
+from onnxprune.groups import Group, Groups
+from onnxprune.masks import Masks
+from onnxprune.target import Constraints, Scores, Target, project
+
+Floats = NDArray[np.float64]
+Preferences = dict[str, Floats]
+TINY = 1e-9
+
+
+def allocate(
+    scores: Scores, cost_model: CostModel, *, target: Target, constraints: Constraints, how: str = "uniform"
+) -> Masks:
+    """Masks that keep the best channels of each group and meet the target exactly.
+
+    Args:
+        scores: (channels,) by group name; larger is kept longer. Groups without scores keep everything.
+        cost_model: Of the groups.
+        target: Upper bounds.
+        constraints: Alignment and least kept counts.
+        how: A key of `ALLOCATIONS`.
+
+    Raises:
+        TargetError: E701, no masks meet the target.
+        UsageError: E201, an unknown allocation; E207, scores that do not fit.
+    """
+    if how not in ALLOCATIONS:
+        near = get_close_matches(how, ALLOCATIONS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ALLOCATIONS)}"
+        raise UsageError("E201", f"unknown allocation {how!r}", hint=hint)
+    preferences = ALLOCATIONS[how](scores, cost_model.groups)
+    return project(preferences, cost_model, target=target, constraints=constraints)
+
+
+def uniform(scores: Scores, _groups: Groups) -> Preferences:
+    return {name: 1 - places(values) for name, values in scores.items()}
+
+
+def global_mean(scores: Scores, _groups: Groups) -> Preferences:
+    return {name: values / nonzero(np.abs(values).mean()) for name, values in scores.items()}
+
+
+def global_max(scores: Scores, _groups: Groups) -> Preferences:
+    return {name: values / nonzero(np.abs(values).max()) for name, values in scores.items()}
+
+
+def isomorphic(scores: Scores, groups: Groups) -> Preferences:
+    """Fang et al., Isomorphic Pruning for Vision Models, ECCV 2024: rank only what is built alike."""
+    classes: dict[Pattern, list[str]] = defaultdict(list)
+    for group in groups:
+        if group.name in scores:
+            classes[pattern(groups, group)].append(group.name)
+    normalised = global_mean(scores, groups)
+    preferences: Preferences = {}
+    for names in classes.values():
+        ranked = 1 - places(np.concatenate([normalised[name] for name in names]))
+        ends = np.cumsum([len(scores[name]) for name in names])[:-1]
+        preferences.update(zip(names, np.split(ranked, ends), strict=True))
+    return preferences
+
+
+def shallow(scores: Scores, groups: Groups) -> Preferences:
+    return by_depth(scores, groups, lambda depth: 1 - depth)
+
+
+def deep(scores: Scores, groups: Groups) -> Preferences:
+    return by_depth(scores, groups, lambda depth: depth)
+
+
+def by_depth(scores: Scores, groups: Groups, loss: Callable[[float], float]) -> Preferences:
+    """Preferences under which a group loses in proportion to `loss` of its depth."""
+    names = [group.name for group in groups if group.name in scores]
+    depths = np.linspace(0, 1, len(names)).tolist()
+    return {
+        name: (1 - places(scores[name])) / max(loss(depth), TINY)
+        for name, depth in zip(names, depths, strict=True)
+    }
+
+
+ALLOCATIONS: dict[str, Callable[[Scores, Groups], Preferences]] = {
+    "uniform": uniform,
+    "global": global_mean,
+    "global-max": global_max,
+    "isomorphic": isomorphic,
+    "shallow": shallow,
+    "deep": deep,
+}
+
+Pattern = tuple[tuple[tuple[tuple[str, int], ...], int, str], ...]
+
+
+def pattern(groups: Groups, group: Group) -> Pattern:
+    """How a group is built: for each member who reads it, along which axis, in which role; no widths."""
+    graph = groups.graph
+
+    def readers(tensor: str) -> tuple[tuple[str, int], ...]:
+        return tuple((graph.nodes[edge.node].op_type, edge.slot) for edge in graph.consumers.get(tensor, ()))
+
+    return tuple((readers(member.tensor), member.axis, member.role) for member in group.members)
+
+
+def places(values: Floats) -> Floats:
+    """Place of each value among all, the middle of its share of [0, 1]: 0 best, 1 worst; ties in order."""
+    result = np.empty(len(values))
+    result[np.argsort(-values, kind="stable")] = (np.arange(len(values)) + 0.5) / max(1, len(values))
+    return result
+
+
+def nonzero(scale: np.floating) -> float:
+    return float(scale) if scale > 0 else 1.0

@@ -1,0 +1,26 @@
+"""The resource target: bounds, aligned channel counts, and masks that meet both exactly.
+
+bounds.py        parse_target: `macs=50%`, `params=1.2M`, `bytes=600KiB`
+alignment.py     resolve_align: channel counts that kernels like, by provider and processor
+constraints.py   Constraints: which kept counts a group may have
+projection.py    project: from any preference to masks; reachable: the least cost there is
+"""
+
+from onnxprune.target.alignment import Alignment, resolve_align
+from onnxprune.target.bounds import Bound, Target, parse_target
+from onnxprune.target.constraints import Constraints, parse_min_keep
+from onnxprune.target.projection import Scores, project, reachable, require_reachable
+
+__all__ = [
+    "Alignment",
+    "Bound",
+    "Constraints",
+    "Scores",
+    "Target",
+    "parse_min_keep",
+    "parse_target",
+    "project",
+    "reachable",
+    "require_reachable",
+    "resolve_align",
+]

@@ -1,0 +1,119 @@
+"""What a user asks for: upper bounds on the cost, relative to the original or absolute."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+from onnxprune.cost import Cost
+from onnxprune.errors import UsageError
+
+QUANTITIES = ("macs", "params", "bytes")
+LATENCY = "latency"
+COUNTS = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
+SIZES = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+UNITS = {"macs": COUNTS, "params": COUNTS, "bytes": SIZES, LATENCY: {"ms": 1, "us": 1, "s": 1}}
+EXAMPLES = {"macs": "20M", "params": "1.2M", "bytes": "600KiB", LATENCY: "4ms"}
+FORM = re.compile(r"\s*(?P<quantity>[a-z_]+)\s*=\s*(?P<amount>\d+\.?\d*|\.\d+)\s*(?P<unit>%|[a-z]*)\s*")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One upper bound.
+
+    Attributes:
+        quantity: "macs", "params" or "bytes" (of the weights).
+        amount: A fraction of the original where `relative`, else the number itself.
+    """
+
+    quantity: str
+    amount: Fraction
+    relative: bool
+
+    def limit(self, original: Cost) -> int:
+        """The largest cost that the bound allows."""
+        whole = int(getattr(original, self.quantity)) if self.relative else 1
+        return floor(self.amount * whole)
+
+    def __str__(self) -> str:
+        if self.relative:
+            return f"{self.quantity}={float(self.amount * 100):g}%"
+        return f"{self.quantity}={floor(self.amount)}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Bounds that all hold together; no bound at all lets everything stay."""
+
+    bounds: tuple[Bound, ...] = ()
+
+    def limits(self, original: Cost) -> dict[str, int]:
+        """The largest allowed cost by quantity, for the quantities that are bounded."""
+        limits: dict[str, int] = {}
+        for bound in self.bounds:
+            limit = bound.limit(original)
+            limits[bound.quantity] = min(limit, limits.get(bound.quantity, limit))
+        return limits
+
+    def met_by(self, cost: Cost, *, original: Cost) -> bool:
+        """Whether a cost is at or under every bound."""
+        return all(getattr(cost, name) <= limit for name, limit in self.limits(original).items())
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.bounds))
+
+
+def parse_target(texts: Iterable[str]) -> Target:
+    """Bounds from what a user writes.
+
+    >>> str(parse_target(["macs=50%", "params=1.2M"]))
+    'macs=50% params=1200000'
+
+    Args:
+        texts: Each `quantity=amount` with a unit: % of the original; K, M, G for counts; B, KB, KiB, MB,
+            MiB, GB, GiB for bytes. Upper and lower case alike.
+
+    Raises:
+        UsageError: E202, with what would have been right.
+    """
+    return Target(tuple(map(parse_bound, texts)))
+
+
+def parse_bound(text: str) -> Bound:
+    match = FORM.fullmatch(text.lower())
+    if match is None:
+        raise nonsense(text, "not of the form quantity=amount")
+    quantity, unit, amount = match["quantity"], match["unit"], Fraction(match["amount"])
+    if quantity not in UNITS:
+        raise nonsense(text, f"unknown quantity {quantity!r}; there are {', '.join(UNITS)}")
+    if not unit:
+        raise nonsense(
+            text, f"unit missing: {quantity}={match['amount']}% or {quantity}={EXAMPLES[quantity]}"
+        )
+    if unit != "%" and unit not in UNITS[quantity]:
+        raise nonsense(text, f"unknown unit {unit!r}; there are % {' '.join(UNITS[quantity])}")
+    if not amount or (unit == "%" and amount > 100):
+        raise nonsense(text, "must be in (0, 100]%" if unit == "%" else "must be above zero")
+    if quantity == LATENCY:
+        raise UsageError(
+            "E202",
+            f"target {text!r}: latency targets are not there yet",
+            hint="bound macs, params or bytes, and look at the latency with `onnxprune bench`",
+        )
+    if unit == "%":
+        return Bound(quantity, amount / 100, relative=True)
+    return Bound(quantity, amount * UNITS[quantity][unit], relative=False)
+
+
+def nonsense(text: str, what: str) -> UsageError:
+    hint = "for example macs=50%, params=1.2M or bytes=600KiB"
+    return UsageError("E202", f"target {text!r}: {what}", hint=hint)
