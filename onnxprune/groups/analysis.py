@@ -4,6 +4,7 @@ from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.graph import captures
 from onnxprune.onnx_file.host import Extent, HostValues
 from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
+from onnxprune.operators.frozen import FROZEN_BY_DESIGN
 from onnxprune.operators.table import COUPLING
 
 
@@ -33,10 +34,11 @@ def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
 
 def state(ctx: NodeContext) -> None:
     """Let the operator's coupling function speak, or freeze the node."""
-    function = COUPLING.get((ctx.node.domain, ctx.node.op_type))
+    key = ctx.node.domain, ctx.node.op_type
+    function = COUPLING.get(key)
     if function is None:
         name = f"{ctx.node.domain}::{ctx.node.op_type}" if ctx.node.domain else ctx.node.op_type
-        ctx.freeze_all(f"operator {name} is not known")
+        ctx.freeze_all(FROZEN_BY_DESIGN.get(key, f"operator {name} is not known"))
         return
     try:
         function(ctx)

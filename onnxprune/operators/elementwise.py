@@ -11,6 +11,12 @@ def unary(ctx: NodeContext) -> None:
         ctx.put(ctx.labels(0), index)
 
 
+def cast_like(ctx: NodeContext) -> None:
+    """The second input gives its type only; its channels are of no concern here."""
+    ctx.take_all(1)
+    ctx.put(ctx.take_all(0))
+
+
 def broadcast(ctx: NodeContext) -> None:
     """Any number of inputs, broadcast against each other from the right."""
     slots = [slot for slot in range(len(ctx.node.inputs)) if ctx.has(slot)]

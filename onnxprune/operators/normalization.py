@@ -1,6 +1,6 @@
 """Normalisations: per channel (exact) and over channels (inexact: the mean runs over what is left)."""
 
-from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.context import NodeContext
 from onnxprune.operators.contraction import meet_broadcast
 from onnxprune.operators.grids import couple_inner
 
@@ -73,8 +73,3 @@ def lp_norm(ctx: NodeContext) -> None:
     axis = ctx.axis("axis", -1, rank=ctx.rank(0))
     ctx.contract(0, axis)
     ctx.put(ctx.take_all(0))
-
-
-def local_response(ctx: NodeContext) -> None:
-    """LRN sums over neighbouring channels: their positions matter."""
-    raise CannotFollow("its sums run over neighbouring channels")

@@ -1,5 +1,6 @@
 """Operators that join or pick parts of axes: Concat, Split, Slice, Gather, Pad."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +12,11 @@ from onnxprune.operators.labels import AxisLabels, Labels
 
 def concat(ctx: NodeContext) -> None:
     """Labels one after the other along the axis, coupled along the others."""
-    slots = range(len(ctx.node.inputs))
+    join(ctx, range(len(ctx.node.inputs)))
+
+
+def join(ctx: NodeContext, slots: Sequence[int]) -> None:
+    """Concatenate the inputs in these slots."""
     shapes = [ctx.shape(slot) for slot in slots]
     axis = ctx.axis("axis", 1, rank=len(shapes[0]))
     parts = [ctx.take_all(slot) for slot in slots]

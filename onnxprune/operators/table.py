@@ -1,7 +1,23 @@
 """The operators that are known: one literal table, (domain, op_type) -> coupling function."""
 
-from onnxprune.operators import contraction, elementwise, layout, normalization, reduction, selection
+from onnxprune.operators import (
+    attention,
+    contraction,
+    einsum,
+    elementwise,
+    indexing,
+    layout,
+    normalization,
+    quantization,
+    quantized,
+    recurrent,
+    reduction,
+    rotary,
+    sampling,
+    selection,
+)
 from onnxprune.operators.context import CouplingFunction
+from onnxprune.operators.table_microsoft import MICROSOFT
 
 UNARY = (
     *(
@@ -47,7 +63,7 @@ UNARY = (
         "Sign",
     ),
     *("Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu", "BitwiseNot"),
-    "CastLike",
+    "BitCast",
 )
 BROADCAST = (
     *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater"),
@@ -71,7 +87,7 @@ POOLS = (*("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", 
 REDUCE_EXACT = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 REDUCE_INEXACT = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSum", "ReduceLogSumExp")
 
-COUPLING: dict[tuple[str, str], CouplingFunction] = {
+ONNX: dict[tuple[str, str], CouplingFunction] = {
     **{("", name): elementwise.unary for name in UNARY},
     **{("", name): elementwise.broadcast for name in BROADCAST},
     **{("", name): reduction.pool for name in POOLS},
@@ -88,7 +104,6 @@ COUPLING: dict[tuple[str, str], CouplingFunction] = {
     ("", "GroupNormalization"): normalization.group_norm,
     ("", "MeanVarianceNormalization"): normalization.mean_variance,
     ("", "LpNormalization"): normalization.lp_norm,
-    ("", "LRN"): normalization.local_response,
     ("", "Softmax"): reduction.softmax,
     ("", "LogSoftmax"): reduction.softmax,
     ("", "Hardmax"): reduction.softmax,
@@ -113,4 +128,42 @@ COUPLING: dict[tuple[str, str], CouplingFunction] = {
     ("", "Slice"): selection.slice_,
     ("", "Gather"): selection.gather,
     ("", "Pad"): selection.pad,
+    ("", "CastLike"): elementwise.cast_like,
+    ("", "QuantizeLinear"): quantization.quantize,
+    ("", "DequantizeLinear"): quantization.quantize,
+    ("", "DynamicQuantizeLinear"): quantization.dynamic_quantize,
+    ("", "QLinearConv"): quantized.qlinear_conv,
+    ("", "ConvInteger"): quantized.conv_integer,
+    ("", "QLinearMatMul"): quantized.qlinear_matmul,
+    ("", "MatMulInteger"): quantized.matmul_integer,
+    ("", "Einsum"): einsum.einsum,
+    ("", "LSTM"): recurrent.lstm,
+    ("", "GRU"): recurrent.gru,
+    ("", "RNN"): recurrent.rnn,
+    ("", "Attention"): attention.attention,
+    ("", "RotaryEmbedding"): rotary.rotary,
+    ("", "SwiGLU"): sampling.gated_product,
+    ("", "SimplifiedLayerNormalization"): normalization.layer_norm,
+    ("", "GatherElements"): indexing.gather_elements,
+    ("", "GatherND"): indexing.gather_nd,
+    ("", "Scatter"): indexing.scatter_elements,
+    ("", "ScatterElements"): indexing.scatter_elements,
+    ("", "ScatterND"): indexing.scatter_nd,
+    ("", "TensorScatter"): indexing.tensor_scatter,
+    ("", "OneHot"): indexing.one_hot,
+    ("", "Compress"): indexing.compress,
+    ("", "ReverseSequence"): indexing.reverse_sequence,
+    ("", "CenterCropPad"): indexing.center_crop_pad,
+    ("", "CumProd"): reduction.cum_sum,
+    ("", "Trilu"): indexing.last_two,
+    ("", "Det"): indexing.determinant,
+    ("", "GridSample"): sampling.sample,
+    ("", "RoiAlign"): sampling.sample,
+    ("", "MaxRoiPool"): sampling.sample,
+    ("", "Col2Im"): sampling.col2im,
+    ("", "DeformConv"): sampling.deform_conv,
+    ("", "CausalConvWithState"): sampling.causal_conv,
+    ("", "DFT"): sampling.fourier,
 }
+
+COUPLING = {**ONNX, **MICROSOFT}
