@@ -89,14 +89,21 @@ def weight_along(groups: Groups, cut: Cut, size_of_label: Floats, data: set[str]
         if labels is not None and len(groups.axis_labels(name)) > 1
     ]
     for labels in sorted(axes, key=lambda ls: id(ls) not in consumed):
-        ids, sizes = component[labels], size_of_label[labels]
-        if len(ids) == count and (ids == wanted).all():
+        sizes = fitted(size_of_label[labels], component[labels], wanted)
+        if sizes is not None:
             return sizes
-        if len(ids) > count and len(ids) % count == 0 and (ids == np.repeat(wanted, len(ids) // count)).all():
-            return np.add.reduce(sizes.reshape(count, -1), axis=1)
-        if len(ids) < count and count % len(ids) == 0 and (np.tile(ids, count // len(ids)) == wanted).all():
-            return np.tile(sizes, count // len(ids)) * len(ids) / count
     return np.ones(count)
+
+
+def fitted(sizes: Floats, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> Floats | None:
+    """Sizes of the slices for the channels `wanted`; None where these are other channels than `ids`."""
+    count, own = len(wanted), len(ids)
+    if own % count == 0 and (ids == np.repeat(wanted, own // count)).all():
+        per_input: Floats = np.add.reduce(sizes.reshape(count, -1), axis=1)
+        return per_input
+    if count % own == 0 and (np.tile(ids, count // own) == wanted).all():
+        return np.tile(sizes * (own / count), count // own)
+    return None
 
 
 def channel_ids(groups: Groups) -> NDArray[np.int64]:

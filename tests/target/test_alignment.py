@@ -1,0 +1,79 @@
+"""Steps of channel counts by provider, processor and width."""
+
+import platform
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxprune.errors import UsageError
+from onnxprune.target import Alignment, alignment, resolve_align
+
+
+@pytest.mark.parametrize(
+    ("provider", "int8", "steps"),
+    [
+        ("CUDAExecutionProvider", False, (8, 8)),
+        ("cuda", True, (8, 8)),
+        ("tensorrt", False, (8, 8)),
+        ("TensorrtExecutionProvider", True, (32, 32)),
+        ("XnnpackExecutionProvider", False, (4, 8)),
+        ("SomeNewExecutionProvider", False, (8, 8)),
+    ],
+)
+def test_each_provider_has_its_steps(provider: str, int8: bool, steps: tuple[int, int]) -> None:
+    found = resolve_align("auto", provider=provider, int8=int8)
+    assert (found.hard, found.preferred) == steps
+
+
+@pytest.mark.parametrize(
+    ("machine", "extensions", "steps"),
+    [
+        ("x86_64", {"AVX2", "AVX512F"}, (4, 16)),
+        ("AMD64", {"X86_V3", "X86_V4"}, (4, 16)),
+        ("x86_64", {"X86_V3"}, (4, 8)),
+        ("arm64", {"NEON"}, (4, 8)),
+        ("aarch64", set(), (4, 8)),
+    ],
+)
+def test_the_cpu_provider_goes_by_the_processor(
+    machine: str, extensions: set[str], steps: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(alignment, "vector_extensions", lambda: extensions)
+    found = resolve_align("auto")
+    assert (found.hard, found.preferred) == steps
+
+
+def test_this_processor_has_some_vector_extension() -> None:
+    assert alignment.vector_extensions()
+
+
+def test_a_number_is_taken_as_it_is() -> None:
+    assert resolve_align("12") == Alignment(12, 12, "as asked")
+
+
+@pytest.mark.parametrize("text", ["0", "-4", "4.5", "Auto", "", "eight"])
+def test_what_is_neither_auto_nor_a_number_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="must be auto or a number of channels") as caught:
+        resolve_align(text)
+    assert caught.value.code == "E202"
+
+
+@pytest.mark.parametrize(("extent", "step"), [(64, 8), (8, 8), (7, 4), (4, 4), (3, 2), (2, 2), (1, 1)])
+def test_what_is_narrower_than_the_step_has_a_smaller_one(extent: int, step: int) -> None:
+    assert Alignment(8, 8).step(extent) == step
+
+
+@pytest.mark.parametrize(("extent", "step"), [(64, 16), (63, 8), (32, 8), (16, 4), (10, 4), (3, 2)])
+def test_the_preferred_step_is_for_groups_with_a_choice(extent: int, step: int) -> None:
+    assert Alignment(4, 16).step(extent) == step
+
+
+@given(st.integers(1, 5000), st.integers(1, 64), st.integers(0, 3))
+def test_a_step_fits_into_its_extent_and_halves_the_asked_one(extent: int, hard: int, doublings: int) -> None:
+    asked = Alignment(hard, hard << doublings)
+    step = asked.step(extent)
+    assert 1 <= step <= extent
+    assert step >= min(hard, step) and (step >= hard or extent < hard)  # noqa: PT018
+    assert step in {max(1, asked.preferred >> halvings) for halvings in range(13)}
