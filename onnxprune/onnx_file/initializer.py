@@ -12,10 +12,17 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 
-PACKED_BITS = {
-    getattr(TensorProto, name): bits
-    for name, bits in (("INT4", 4), ("UINT4", 4), ("FLOAT4E2M1", 4), ("INT2", 2), ("UINT2", 2))
-    if hasattr(TensorProto, name)
+PACKED_TYPES = {
+    "INT4": 4,
+    "UINT4": 4,
+    "FLOAT4E2M1": 4,
+    "INT2": 2,
+    "UINT2": 2,
+    "FLOAT6E2M3": 6,
+    "FLOAT6E3M2": 6,
+}
+PACKED_BITS = {  # of the types that the installed onnx knows
+    getattr(TensorProto, name): bits for name, bits in PACKED_TYPES.items() if hasattr(TensorProto, name)
 }
 
 

@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto
 from onnxprune.errors import ModelError, RuntimeProblem
 from onnxprune.onnx_file.external import check_external
 from onnxprune.onnx_file.signatures import HEAD_BYTES, OTHER_PROTOBUF, Kind, folder_kind, foreign_kind
-from onnxprune.onnx_file.tensors import is_external, walk
+from onnxprune.onnx_file.tensors import fault_of, is_external, walk
 from onnxprune.onnx_file.versions import check_versions
 from onnxprune.onnx_file.wire import GRAPH, WireError, innermost, parse_model
 
@@ -139,7 +139,8 @@ def checked_tensors(path: Path, model: ModelProto) -> list[TensorProto]:
     """The tensors with external data.
 
     Raises:
-        ModelError: E304, a string somewhere in the model is not UTF-8; protobuf hands out bytes in its place.
+        ModelError: E304, a tensor has not the values that its shape needs, or a string somewhere in the
+            model is not UTF-8 (protobuf hands out bytes in its place).
     """
     external = []
     for message, found in walk(model):
@@ -148,9 +149,18 @@ def checked_tensors(path: Path, model: ModelProto) -> list[TensorProto]:
                 what = f"{message.DESCRIPTOR.name}.{descriptor.name}"
                 message_text = f"{path.name} is damaged: {what} is no text: {value!r:.80}"
                 raise ModelError("E304", message_text, hint=COPY_AGAIN)
-        if isinstance(message, TensorProto) and is_external(message):
-            external.append(message)
+        if isinstance(message, TensorProto):
+            require_values(path, message)
+            if is_external(message):
+                external.append(message)
     return external
+
+
+def require_values(path: Path, tensor: TensorProto) -> None:
+    fault = fault_of(tensor)
+    if fault:
+        message = f"{path.name} is damaged: tensor {tensor.name!r}: {fault}"
+        raise ModelError("E304", message, hint=COPY_AGAIN)
 
 
 def holds_bytes(value: object) -> bool:

@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from onnxprune.onnx_file.initializer import PACKED_BITS
 
+DATA_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 FieldValues = list[tuple[Any, Any]]
 
 # What a tensor has beside its values. ListFields would copy those, and they may be gigabytes.
@@ -63,3 +64,29 @@ def element_bits(data_type: int) -> int | None:
         return 8 * int(helper.tensor_dtype_to_np_dtype(data_type).itemsize)
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def fault_of(tensor: TensorProto) -> str:
+    """Why the values inside a tensor cannot be right; "" where they may be."""
+    if tensor.data_type not in DATA_TYPES:
+        return f"data type {tensor.data_type} is unknown"
+    if any(extent < 0 for extent in tensor.dims):
+        return f"shape {list(tensor.dims)} has a negative extent"
+    wanted = byte_size(tensor)
+    if is_external(tensor):
+        return ""
+    if tensor.HasField("raw_data"):
+        found = len(tensor.raw_data)
+        return f"{found} bytes, shape {list(tensor.dims)} needs {wanted}" if found != wanted else ""
+    field = helper.tensor_dtype_to_field(tensor.data_type)
+    found, elements = len(getattr(tensor, field)), entries_of(tensor)
+    return f"{found} values, shape {list(tensor.dims)} needs {elements}" if found != elements else ""
+
+
+def entries_of(tensor: TensorProto) -> int:
+    """Entries that the values take in the typed field: two for a complex number, one for two int4."""
+    count = prod(tensor.dims)
+    if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
+        return 2 * count
+    bits = PACKED_BITS.get(tensor.data_type, 8)
+    return -(-count * bits // 8) if 8 % bits == 0 else count

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxprune.errors import ModelError
 from onnxprune.onnx_file import external, reading, versions
 from onnxprune.onnx_file.reading import read_model
-from onnxprune.onnx_file.tensors import tensors
+from onnxprune.onnx_file.tensors import fault_of, tensors
 from tests.onnx_file.small_models import BUILDERS, chain, nested, save_external, wide
 
 
@@ -231,6 +231,38 @@ def test_e304_text_that_is_no_utf_8(model, tmp_path):
 def test_e304_no_ir_version(model, tmp_path):
     model.ClearField("ir_version")
     assert "IR version" in error_of(written(tmp_path, model)).message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("data_type", 65, "data type 65 is unknown"),
+        ("data_type", TensorProto.DOUBLE, "needs 1728"),
+        ("raw_data", b"abc", "3 bytes"),
+        ("dims", [-8, 3], "negative"),
+        ("dims", [8, 3, 3], "needs 288"),
+    ],
+)
+def test_e304_a_tensor_without_the_values_of_its_shape(field, value, reason, model, tmp_path):
+    tensor = model.graph.initializer[0]
+    if field == "dims":
+        tensor.dims[:] = value
+    else:
+        setattr(tensor, field, value)
+    error = error_of(written(tmp_path, model))
+    assert error.code == "E304"
+    assert reason in error.message
+    assert "'conv_w'" in error.message
+
+
+@pytest.mark.parametrize("data_type", TensorProto.DataType.values()[1:])
+@pytest.mark.parametrize("count", [0, 1, 3, 10])
+def test_tensors_of_every_type_and_form_have_their_values(data_type, count):
+    values = [b"a"] * count if data_type == TensorProto.STRING else [1] * count
+    typed = helper.make_tensor("t", data_type, [count], values)
+    assert not fault_of(typed)
+    if data_type != TensorProto.STRING:
+        assert not fault_of(numpy_helper.from_array(numpy_helper.to_array(typed)))
 
 
 def test_e305_no_graph(model, tmp_path):
