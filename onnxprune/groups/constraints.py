@@ -9,9 +9,10 @@ from collections import defaultdict
 
 import numpy as np
 
+from onnxprune.groups.literals import find_numbers
 from onnxprune.groups.solve import Solution
 from onnxprune.onnx_file import Edge, Graph
-from onnxprune.onnx_file.host import Extent, HostValues, Literal, Origin, extents_of
+from onnxprune.onnx_file.host import Extent, HostValues, Literal, extents_of
 from onnxprune.operators.context import Findings
 from onnxprune.operators.labels import AxisLabels
 
@@ -22,20 +23,50 @@ Wanted = dict[Edge, dict[int, AxisLabels]]  # what each element that an edge rea
 def freeze_conflicts(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> None:
     """Freeze what a number in the graph could not follow, in place."""
     by_literal: dict[Literal, list[AxisLabels]] = defaultdict(list)
-    for edge, elements in wanted_counts(findings, host, graph).items():
+    wanted = wanted_counts(findings, host, graph)
+    moves = False
+    for edge, elements in wanted.items():
         node = graph.nodes[edge.node]
         origins = host.origins(edge, node.inputs[edge.slot])
         for index, labels in elements.items():
             origin = origins[index] if index < len(origins) else None
             if isinstance(origin, Literal):
                 by_literal[origin].append(labels)
-            elif not follows(origin, labels, findings, solution):
-                behind = [labels_at(findings, extent) for extent in extents_of(origin)]
-                freeze_all(solution, [labels, *behind], f"its extent is computed at {node}")
+            elif isinstance(origin, Extent):
+                behind = labels_at(findings, origin)
+                if counted(behind, solution) != counted(labels, solution):
+                    freeze_all(solution, [labels, behind], f"its extent is computed at {node}")
+            else:
+                behind_all = [labels_at(findings, extent) for extent in extents_of(origin)]
+                moves |= any(counted(part, solution) for part in [labels, *behind_all])
     for literal, parts in by_literal.items():
         if len({counted(labels, solution) for labels in parts}) > 1:
             reason = f"one number ({literal.tensor}[{literal.index}]) counts it and something else"
             freeze_all(solution, parts, reason)
+    while moves:
+        moves = freeze_wrong(graph, findings, host, solution)
+
+
+def freeze_wrong(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> bool:
+    """Freeze what stands behind computed numbers that come out wrong for random masks, in place."""
+    wanted = wanted_counts(findings, host, graph)
+    wrong: set[tuple[Edge, int]] = set()
+    for seed in range(DRAWS):
+        rng = np.random.default_rng(seed)
+        bits = (solution.reason >= 0) | (rng.random(solution.count) < rng.uniform(0.1, 0.9))
+        wrong |= find_numbers(graph, findings, host, bits[solution.of_label]).wrong
+    for edge, index in sorted(wrong, key=lambda item: (item[0].node, item[0].slot, item[1])):
+        node = graph.nodes[edge.node]
+        origins = host.origins(edge, node.inputs[edge.slot])
+        behind = extents_of(origins[index]) if origins else frozenset()
+        parts = [wanted[edge].get(index), *(labels_at(findings, extent) for extent in behind)]
+        if not any(counted(part, solution) for part in parts):  # the fault is further back
+            parts = [labels for axes in findings.store.values.values() for labels in axes]
+        freeze_all(solution, parts, f"its extent is computed at {node}")
+    return bool(wrong)
+
+
+DRAWS = 16  # masks that a computed number is tried on
 
 
 def wanted_counts(findings: Findings, host: HostValues, graph: Graph) -> Wanted:
@@ -48,14 +79,6 @@ def wanted_counts(findings: Findings, host: HostValues, graph: Graph) -> Wanted:
         if isinstance(binding.place, int):
             wanted[Edge(binding.node, binding.place)][binding.index] = binding.labels
     return wanted
-
-
-def follows(origin: Origin, labels: AxisLabels, findings: Findings, solution: Solution) -> bool:
-    """Whether a computed number comes out right by itself, for every mask."""
-    if isinstance(origin, Extent):
-        return counted(labels_at(findings, origin), solution) == counted(labels, solution)
-    moving = any(counted(labels_at(findings, extent), solution) for extent in extents_of(origin))
-    return not moving and not counted(labels, solution)
 
 
 def labels_at(findings: Findings, extent: Extent) -> AxisLabels:

@@ -9,16 +9,14 @@ under the new shapes, which tells whether a Reshape still gets the extents that 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from onnxprune.onnx_file.graph import Edge, Graph, Node
+from onnxprune.onnx_file.shape_functions import BINARY, COMPUTES, INDEX_SLOTS, MOVES, Array, attempt
 
-Array = NDArray[Any]
 SMALL_INTS = 4096
 SMALL_FLOATS = 8
 
@@ -42,9 +40,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class Computed:
-    """The result of arithmetic on these extents."""
+    """The result of arithmetic on these extents; it is proportional to the literal `scale`."""
 
     extents: frozenset[Extent]
+    scale: Literal | None = None
 
 
 Origin = Literal | Extent | Computed | None
@@ -56,159 +55,14 @@ def extents_of(origin: Origin) -> frozenset[Extent]:
     return origin.extents if isinstance(origin, Computed) else frozenset()
 
 
-def gather(node: Node, x: Array, indices: Array) -> Array:
-    return np.take(x, indices.astype(np.int64), axis=node.attr("axis", 0))
+def scale_of(origin: Origin) -> Literal | None:
+    return origin.scale if isinstance(origin, Computed) else origin if isinstance(origin, Literal) else None
 
 
-def concat(node: Node, *parts: Array) -> Array:
-    return np.concatenate(
-        [np.atleast_1d(p) for p in parts], axis=node.attr("axis", 1 if node.opset < 4 else 0)
-    )
-
-
-def slice_(node: Node, x: Array, *bounds: Array) -> Array:
-    if bounds:
-        starts, ends = bounds[0], bounds[1]
-        axes = bounds[2] if len(bounds) > 2 and bounds[2] is not None else np.arange(len(starts))
-        steps = bounds[3] if len(bounds) > 3 and bounds[3] is not None else np.ones(len(starts), int)
-    else:
-        starts, ends = np.array(node.attr("starts")), np.array(node.attr("ends"))
-        axes, steps = np.array(node.attr("axes", range(len(starts)))), np.ones(len(starts), int)
-    index: list[slice] = [slice(None)] * x.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        start, end, step = int(start), int(end), int(step)
-        stop = None if step < 0 and end < -x.shape[axis] else end
-        index[int(axis)] = slice(start, stop, step)
-    return x[tuple(index)]
-
-
-def unsqueeze(node: Node, x: Array, axes: Array | None = None) -> Array:
-    where = node.attr("axes") if axes is None else [int(a) for a in axes.reshape(-1)]
-    return np.expand_dims(x, tuple(where))
-
-
-def squeeze(node: Node, x: Array, axes: Array | None = None) -> Array:
-    where = node.attr("axes") if axes is None else [int(a) for a in axes.reshape(-1)]
-    return np.squeeze(x, None if where is None else tuple(where))
-
-
-def reshape(node: Node, x: Array, shape: Array) -> Array:
-    return x.reshape([x.shape[i] if n == 0 else int(n) for i, n in enumerate(shape)])
-
-
-def cast(node: Node, x: Array, *like: Array) -> Array:
-    kind = helper.tensor_dtype_to_np_dtype(node.attr("to")) if not like else like[0].dtype
-    return x.astype(kind)
-
-
-def where(node: Node, condition: Array, a: Array, b: Array) -> Array:
-    return np.where(condition, a, b)
-
-
-def identity(node: Node, x: Array) -> Array:
-    return x
-
-
-def transpose(node: Node, x: Array) -> Array:
-    return np.transpose(x, node.attr("perm"))
-
-
-def divide(node: Node, a: Array, b: Array) -> Array:
-    if a.dtype.kind in "iu":
-        return (np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))).astype(a.dtype)
-    return a / b
-
-
-def constant_of_shape(node: Node, shape: Array) -> Array:
-    value = node.attr("value")
-    if not isinstance(value, TensorProto) or value.data_type not in (TensorProto.INT64, TensorProto.INT32):
-        raise LookupError("only integers are numbers of a shape")
-    fill = helper.tensor_dtype_to_np_dtype(value.data_type).type(
-        (value.int64_data or value.int32_data or [0])[0]
-    )
-    if value.raw_data:
-        fill = np.frombuffer(value.raw_data, helper.tensor_dtype_to_np_dtype(value.data_type))[0]
-    return np.full(shape, fill)
-
-
-def range_(node: Node, start: Array, limit: Array, delta: Array) -> Array:
-    return np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)
-
-
-def reduce_(fold: Callable[..., Any]) -> Callable[..., Array]:
-    def run(node: Node, x: Array, axes: Array | None = None) -> Array:
-        where = node.attr("axes") if axes is None else axes.reshape(-1)
-        keep = bool(node.attr("keepdims", 1))
-        return np.asarray(
-            fold(x, axis=None if where is None else tuple(int(a) for a in where), keepdims=keep)
-        )
-
-    return run
-
-
-def elementwise(function: Callable[..., Any]) -> Callable[..., Array]:
-    def run(node: Node, *arrays: Array) -> Array:
-        result = arrays[0]
-        for other in arrays[1:]:
-            result = function(result, other)
-        return np.asarray(function(result) if len(arrays) == 1 else result)
-
-    return run
-
-
-MOVES: dict[str, Callable[..., Array]] = {
-    "Gather": gather,
-    "Concat": concat,
-    "Slice": slice_,
-    "Unsqueeze": unsqueeze,
-    "Squeeze": squeeze,
-    "Reshape": reshape,
-    "Identity": identity,
-    "Where": where,
-    "Transpose": transpose,
-}
-COMPUTES: dict[str, Callable[..., Array]] = {
-    "Cast": cast,
-    "CastLike": cast,
-    "Div": divide,
-    "ConstantOfShape": constant_of_shape,
-    "Range": range_,
-    "ReduceProd": reduce_(np.prod),
-    "ReduceSum": reduce_(np.sum),
-    "ReduceMax": reduce_(np.max),
-    "ReduceMin": reduce_(np.min),
-    "Expand": lambda node, x, shape: np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape))),
-    "Add": elementwise(np.add),
-    "Sub": elementwise(np.subtract),
-    "Mul": elementwise(np.multiply),
-    "Mod": elementwise(np.mod),
-    "Min": elementwise(np.minimum),
-    "Max": elementwise(np.maximum),
-    "Pow": elementwise(np.power),
-    "Equal": elementwise(np.equal),
-    "Less": elementwise(np.less),
-    "Greater": elementwise(np.greater),
-    "LessOrEqual": elementwise(np.less_equal),
-    "GreaterOrEqual": elementwise(np.greater_equal),
-    "And": elementwise(np.logical_and),
-    "Or": elementwise(np.logical_or),
-    "Not": elementwise(np.logical_not),
-    "Neg": elementwise(np.negative),
-    "Abs": elementwise(np.abs),
-    "Floor": elementwise(np.floor),
-    "Ceil": elementwise(np.ceil),
-    "Round": elementwise(np.round),
-    "Sqrt": elementwise(np.sqrt),
-}
-INDEX_SLOTS = {
-    "Gather": (1,),
-    "Slice": (1, 2, 3, 4),
-    "Unsqueeze": (1,),
-    "Squeeze": (1,),
-    "Reshape": (1,),
-    "Expand": (1,),
-    "Where": (0,),
-}
+def result_of(a: Origin, b: Origin, *, product: bool) -> Computed:
+    """Origin of a number computed from two."""
+    scale = (scale_of(a) or scale_of(b)) if product else None
+    return Computed(extents_of(a) | extents_of(b), scale)
 
 
 @dataclass
@@ -313,14 +167,14 @@ class HostValues:
 
     def evaluate(
         self, shapes: Callable[[str], tuple[int, ...]], patches: Mapping[Literal, Any]
-    ) -> Callable[[Edge, str], Array]:
-        """What each edge reads under other shapes and with some literals replaced."""
+    ) -> Callable[[Edge, str], Array | None]:
+        """What each edge reads under other shapes and with some literals replaced; None where that fails."""
         by_edge: dict[Edge, list[Literal]] = {}
         for literal in patches:
             by_edge.setdefault(literal.edge, []).append(literal)
-        values: dict[str, Array] = {}
+        values: dict[str, Array | None] = {}
 
-        def read(edge: Edge, name: str) -> Array:
+        def read(edge: Edge, name: str) -> Array | None:
             if edge not in by_edge:
                 return values[name] if name in values else self.original(name)
             array = self.original(name).copy()
@@ -337,7 +191,7 @@ class HostValues:
             else:
                 function = MOVES.get(node.op_type) or COMPUTES[node.op_type]
                 inputs = [read(Edge(node.index, s), n) if n else None for s, n in enumerate(node.inputs)]
-                values[node.outputs[0]] = function(node, *inputs)
+                values[node.outputs[0]] = attempt(node, function, inputs)
         return read
 
 
@@ -353,14 +207,10 @@ def literals(name: str, edge: Edge, array: Array) -> Array:
 
 def apply(node: Node, function: Callable[..., Array], inputs: Sequence[HostValue | None]) -> HostValue | None:
     """The result of a host node; None where its numbers do not fit (it is left to the operators)."""
-    try:
-        with np.errstate(all="ignore"):
-            array = np.asarray(function(node, *(None if i is None else i.array for i in inputs)))
-            if array.size > SMALL_INTS:
-                return None
-            return HostValue(array, travelled(node, function, inputs, array))
-    except (LookupError, TypeError, ValueError, ArithmeticError):
+    array = attempt(node, function, [None if i is None else i.array for i in inputs])
+    if array is None or array.size > SMALL_INTS:
         return None
+    return HostValue(array, travelled(node, function, inputs, array))
 
 
 def travelled(
@@ -378,7 +228,11 @@ def travelled(
         ]
         moved = function(node, *arrays)
         return moved if isinstance(moved, np.ndarray) else objects([moved]).reshape(())
-    behind = frozenset[Extent]().union(*(i.behind for i in present))
+    product = node.op_type in ("Mul", "ReduceProd")
+    join = np.frompyfunc(partial(result_of, product=product), 2, 1)
+    if node.op_type in BINARY:
+        return np.asarray(reduce(join, [i.origins for i in present]), object).reshape(result.shape)
+    everything = [origin for i in present for origin in i.origins.reshape(-1)]
     origins = np.empty(result.shape, object)
-    origins[...] = Computed(behind)
+    origins[...] = reduce(partial(result_of, product=product), everything, Computed(frozenset()))
     return origins

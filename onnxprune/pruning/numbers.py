@@ -1,13 +1,13 @@
 """The integers of a graph that count channels: attributes, shape constants, split sizes, indices."""
 
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.groups import Groups
+from onnxprune.groups.literals import find_numbers
 from onnxprune.onnx_file import Edge
 from onnxprune.onnx_file.host import Literal
 from onnxprune.onnx_file.patch import Patch
@@ -18,16 +18,12 @@ Bits = NDArray[np.bool_]
 
 def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
     """Adjust every number that the operators bound to channels, in place."""
-    wanted: dict[tuple[Edge, int], int] = {}
     for binding in groups.findings.bindings:
-        if binding.labels is None or keep[binding.labels].all():
-            continue
-        value = binding.sign * int(keep[binding.labels].sum()) + binding.extra
-        if isinstance(binding.place, str):
-            patch_attribute(patch, binding, value)
-        else:
-            wanted[Edge(binding.node, binding.place), binding.index] = value
-    patch_literals(patch, groups, find_literals(groups, wanted, keep))
+        if isinstance(binding.place, str) and binding.labels is not None and not keep[binding.labels].all():
+            patch_attribute(patch, binding, binding.sign * int(keep[binding.labels].sum()) + binding.extra)
+    numbers = find_numbers(groups.graph, groups.findings, groups.host, keep)
+    assert not numbers.wrong, f"numbers that would come out wrong: {numbers.wrong}"
+    patch_literals(patch, groups, numbers.literals)
     for supply in groups.findings.supplies:
         write_counts(patch, supply, keep)
     for pin in groups.findings.pins:
@@ -35,41 +31,6 @@ def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
             patch.set_attribute(pin.node, pin.name, pin.value)
     for reindex in groups.findings.reindexes:
         count_anew(patch, groups, reindex, keep)
-
-
-def find_literals(groups: Groups, wanted: Mapping[tuple[Edge, int], int], keep: Bits) -> dict[Literal, Any]:
-    """Which literals must change so that every edge reads what it should: counts, else what it read before.
-
-    A number that the graph computes follows its extents where it can; where it comes out wrong, the value
-    that it would have is written instead, at the edge where it is still constant.
-    """
-    graph, host = groups.graph, groups.host
-    edges = {edge for edge, _ in wanted} | set(groups.findings.reads)
-    literals: dict[Literal, Any] = {}
-
-    def shape(name: str) -> tuple[int, ...]:
-        axes = zip(graph.shapes[name], groups.axis_labels(name), strict=False)
-        kept = tuple(n if labels is None else int(keep[labels].sum()) for n, labels in axes)
-        return kept if len(kept) == len(graph.shapes[name]) else graph.shapes[name]
-
-    for _ in range(MAX_ROUNDS):
-        read, changes = host.evaluate(shape, literals), {}
-        for edge in edges:
-            name = graph.nodes[edge.node].inputs[edge.slot]
-            old, new = host.original(name).reshape(-1), read(edge, name).reshape(-1)
-            origins = host.origins(edge, name)
-            for index in range(len(old)):
-                value = wanted.get((edge, index), old[index])
-                origin = origins[index] if index < len(origins) else None
-                if new[index] != value and isinstance(origin, Literal):
-                    changes[origin] = value
-        if not changes:
-            break
-        literals |= changes
-    return literals
-
-
-MAX_ROUNDS = 8
 
 
 def patch_attribute(patch: Patch, binding: Binding, value: int) -> None:

@@ -1,8 +1,8 @@
 """Small models stated as text, with random weights given by their shapes.
 
-    model("float[N,3,8,8] x => float[N,8,8,8] y", "y = Conv<pads=[1,1,1,1]>(x, w, b)", w=(8, 3, 3, 3), b=8)
+    model("float[N,3,8,8] x => float[N,8,6,6] y", "y = Conv(x, w, b)", w=(8, 3, 3, 3), b=8)
 
-The body is that of an onnx.parser graph; every keyword is an initializer: an array, or a shape (random values).
+The body is that of an onnx.parser graph; every keyword is an initializer: an array, or a shape.
 """
 
 from pathlib import Path
