@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-
 PACKED_TYPES = {
     "INT4": 4,
     "UINT4": 4,
@@ -21,7 +20,7 @@ PACKED_TYPES = {
     "FLOAT6E2M3": 6,
     "FLOAT6E3M2": 6,
 }
-PACKED_BITS = {  # of the types that the installed onnx knows
+PACKED_BITS: dict[int, int] = {  # of the types that the installed onnx knows
     getattr(TensorProto, name): bits for name, bits in PACKED_TYPES.items() if hasattr(TensorProto, name)
 }
 

@@ -52,7 +52,8 @@ def byte_size(tensor: TensorProto) -> int | None:
     bits = element_bits(tensor.data_type)
     if bits is None or any(extent < 0 for extent in tensor.dims):
         return None
-    return (prod(tensor.dims) * bits + 7) // 8
+    count: int = prod(tensor.dims)
+    return (count * bits + 7) // 8
 
 
 def element_bits(data_type: int) -> int | None:
@@ -85,7 +86,7 @@ def fault_of(tensor: TensorProto) -> str:
 
 def entries_of(tensor: TensorProto) -> int:
     """Entries that the values take in the typed field: two for a complex number, one for two int4."""
-    count = prod(tensor.dims)
+    count: int = prod(tensor.dims)
     if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         return 2 * count
     bits = PACKED_BITS.get(tensor.data_type, 8)
