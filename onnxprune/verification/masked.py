@@ -7,11 +7,12 @@ is not zero any more.
     x ── Conv          becomes          x ── Mul(mask) ── Conv
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file.patch import Patch
@@ -24,35 +25,53 @@ def masked_model(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> Mode
     """A copy of the original in which contractions ignore the removed channels."""
     keep = groups.keep_labels(dict(masks))
     patch = Patch.of(groups.graph)
+    before: dict[str, list[NodeProto]] = defaultdict(list)  # by the key of the node that they precede
     for number, cut in enumerate(groups.findings.cuts):
         bits = keep[cut.labels]
         if not bits.all():
-            insert_mask(patch, cut, bits, f"masked_{number}")
+            node = patch.node(cut.edge.node)
+            before[key(node)].append(mask_input(patch, cut, bits, f"masked_{number}"))
+    insert(patch.model, before)
     return patch.model
 
 
-def insert_mask(patch: Patch, cut: Cut, bits: NDArray[np.bool_], name: str) -> None:
-    """Put a mask before one input of one node, in place."""
+def key(node: NodeProto) -> str:
+    """What no other node has: its first output with a name."""
+    return next((output for output in node.output if output), "")
+
+
+def mask_input(patch: Patch, cut: Cut, bits: NDArray[np.bool_], name: str) -> NodeProto:
+    """Let one input of one node be the output of a new node, in place; that node, not yet in the graph."""
     node = patch.node(cut.edge.node)
     source = node.input[cut.edge.slot]
-    rank = len(patch.graph.shapes[patch.graph.nodes[cut.edge.node].inputs[cut.edge.slot]])
-    shape = [1] * rank
+    value = patch.graph.nodes[cut.edge.node].inputs[cut.edge.slot]
+    shape = [1] * len(patch.graph.shapes[value])
     shape[cut.axis] = len(bits)
-    kind = patch.graph.types.get(patch.graph.nodes[cut.edge.node].inputs[cut.edge.slot], TensorProto.FLOAT)
+    kind = patch.graph.types.get(value, TensorProto.FLOAT)
+    mask = bits.reshape(shape)
     if kind in FLOATS:
-        mask = bits.reshape(shape).astype(helper.tensor_dtype_to_np_dtype(kind))
-        made = [helper.make_node("Mul", [source, f"{name}_bits"], [name], name)]
+        mask = mask.astype(helper.tensor_dtype_to_np_dtype(kind))
+        made = helper.make_node("Mul", [source, f"{name}_bits"], [name], name)
     else:
-        mask = bits.reshape(shape)
         zero = numpy_helper.from_array(zero_point(patch, cut, kind), f"{name}_zero")
         patch.model.graph.initializer.append(zero)
-        made = [helper.make_node("Where", [f"{name}_bits", source, zero.name], [name], name)]
+        made = helper.make_node("Where", [f"{name}_bits", source, zero.name], [name], name)
     patch.model.graph.initializer.append(numpy_helper.from_array(mask, f"{name}_bits"))
     node.input[cut.edge.slot] = name
-    nodes = patch.model.graph.node
-    position = next(i for i, other in enumerate(nodes) if other is node or other == node)
-    for extra in made:
-        nodes.insert(position, extra)
+    return made
+
+
+def insert(model: ModelProto, before: Mapping[str, list[NodeProto]]) -> None:
+    """Put new nodes in front of those that read them, in place; linear in the number of nodes."""
+    if not before:
+        return
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        nodes += before.get(key(node), [])
+        nodes.append(node)
+    ordered = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
 
 
 def zero_point(patch: Patch, cut: Cut, kind: int) -> NDArray[np.generic]:
