@@ -59,7 +59,9 @@ def prune_torch(subject: Any) -> None:
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(sorted(NETWORKS)))
 @click.option("--repeats", default=5, show_default=True)
-@click.option("--folder", default=Path(tempfile.gettempdir()) / "onnxprune_benchmarks", type=click.Path(path_type=Path))
+@click.option(
+    "--folder", default=Path(tempfile.gettempdir()) / "onnxprune_benchmarks", type=click.Path(path_type=Path)
+)
 def main(names: tuple[str, ...], repeats: int, folder: Path) -> None:
     """CPU seconds and their ratio for each network."""
     torch.set_num_threads(1)

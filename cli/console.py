@@ -81,7 +81,9 @@ class Output:
         """Write the JSON document, where one was asked for; atomic for files."""
         if self.json_to is None:
             return
-        text = json.dumps({"schema": SCHEMA, "command": self.command, **document}, indent=2, default=plain_value)
+        text = json.dumps(
+            {"schema": SCHEMA, "command": self.command, **document}, indent=2, default=plain_value
+        )
         if self.json_to == "-":
             click.echo(text)
             return
@@ -105,7 +107,7 @@ def escape(cell: str) -> str:
 
 
 def plain_value(value: Any) -> Any:
-    """numpy scalars, paths and sets as JSON."""
+    """Numpy scalars, paths and sets as JSON."""
     if hasattr(value, "item"):
         return value.item()
     if isinstance(value, (set, frozenset, tuple)):

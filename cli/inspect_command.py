@@ -22,7 +22,9 @@ from onnxprune.target import Constraints, parse_min_keep, reachable, resolve_ali
 @click.option("--skip", multiple=True, metavar="REGEX", help="Leave what matches alone.")
 @click.option("--only", multiple=True, metavar="REGEX", help="Prune only what matches.")
 @click.option("--align", default="auto", show_default=True, help="auto, or a number of channels.")
-@click.option("--min-keep", default="10%", show_default=True, help="Least share (or number) of channels kept.")
+@click.option(
+    "--min-keep", default="10%", show_default=True, help="Least share (or number) of channels kept."
+)
 @click.option("--heads", is_flag=True, help="Whole attention heads instead of equal indices of all heads.")
 @click.option("--nodes", is_flag=True, help="Cost of each node.")
 @click.option("--groups", "members", is_flag=True, help="Every member of each group.")
@@ -73,7 +75,11 @@ def print_head(output: Output, graph: Graph, groups: Groups, cost: CostModel) ->
     for kind, values in (("in", graph.inputs), ("out", graph.outputs)):
         for value in values:
             output.line(f" {kind:<4} {value.name}  {value.dtype} {dims(value.dims)}")
-    free = {v.name: graph.assumed[v.name] for v in graph.inputs if v.name in graph.assumed and v.dims != graph.assumed[v.name]}
+    free = {
+        v.name: graph.assumed[v.name]
+        for v in graph.inputs
+        if v.name in graph.assumed and v.dims != graph.assumed[v.name]
+    }
     if free:
         assumed = ", ".join(f"{name}:{','.join(map(str, shape))}" for name, shape in free.items())
         output.note(f"W405 free extents assumed: {assumed} (--shape changes them)")
@@ -132,7 +138,9 @@ def print_frozen(output: Output, groups: Groups) -> None:
 def print_nodes(output: Output, cost: CostModel) -> None:
     table = cost.macs_by_node({})
     whole = sum(table.values())
-    rows = [[name, si(macs), percent(macs, whole)] for name, macs in sorted(table.items(), key=lambda r: -r[1])]
+    rows = [
+        [name, si(macs), percent(macs, whole)] for name, macs in sorted(table.items(), key=lambda r: -r[1])
+    ]
     output.table(["node", "MACs", "share"], rows)
 
 

@@ -89,7 +89,9 @@ def run(words: list[str]) -> int:
         sys.stderr.close()  # the reader went away; Python would complain at exit
         return 0
     except MemoryError:
-        click.echo("error[E605]: out of memory\n  hint: close other programs or use a smaller batch", err=True)
+        click.echo(
+            "error[E605]: out of memory\n  hint: close other programs or use a smaller batch", err=True
+        )
         return 6
     except Exception as error:
         return internal_error(error, words)
@@ -101,5 +103,7 @@ def internal_error(error: Exception, words: list[str]) -> int:
     if "--debug" in words:
         traceback.print_exc()
     click.echo(f"error[E101]: internal error: {type(error).__name__}: {error}", err=True)
-    click.echo("  hint: run again with --debug and report what it prints, with the model if you may", err=True)
+    click.echo(
+        "  hint: run again with --debug and report what it prints, with the model if you may", err=True
+    )
     return 1

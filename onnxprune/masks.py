@@ -47,6 +47,15 @@ def model_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def masks_hash(masks: Mapping[str, NDArray[np.bool_]]) -> str:
+    """sha256 of masks, hexadecimal; the order of the groups does not matter."""
+    digest = sha256()
+    for name in sorted(masks):
+        digest.update(f"{name}:{len(masks[name])}:".encode())
+        digest.update(np.packbits(masks[name]).tobytes())
+    return digest.hexdigest()
+
+
 def masks_to_json(masks: Masks, groups: Groups, *, align: int | str = 1) -> dict[str, Any]:
     """Reviewable form: kept indices by group, with the model they belong to."""
     return {

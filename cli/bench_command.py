@@ -1,0 +1,81 @@
+"""`onnxprune bench`: honest latency, interleaved."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.cli.timing import load_subjects, make_contenders, print_latency
+from onnxprune.measurement.latency import BenchOptions, bench
+from onnxprune.measurement.latency_report import LatencyReport
+from onnxprune.measurement.session import SessionSettings
+from onnxprune.measurement.timing import Protocol
+
+
+def timing_options(function: Any) -> Any:
+    """Options of everything that measures latency."""
+    for choice in (
+        click.option("--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input."),
+        click.option("--batch", default=1, show_default=True, type=click.IntRange(1)),
+        click.option("--duration", default=3.0, show_default=True, help="Seconds of counted runs in all, at least."),
+        click.option("--warmup", default=200.0, show_default=True, help="Milliseconds of each model before that."),
+        click.option("--threads", default=1, show_default=True, type=click.IntRange(1)),
+        click.option("--require-provider", is_flag=True, help="Fail where another provider runs the model."),
+        click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."),
+    ):  # fmt: skip
+        function = choice(function)
+    return function
+
+
+def bench_options(values: dict[str, Any], *, per_node: bool = False) -> BenchOptions:
+    """Takes its options out of `values`, in place."""
+    return BenchOptions(
+        settings=SessionSettings(
+            provider=values.pop("provider"),
+            require=values.pop("require_provider"),
+            threads=values.pop("threads"),
+        ),
+        protocol=Protocol(warmup_ms=values.pop("warmup"), duration_s=values.pop("duration")),
+        per_node=per_node,
+    )
+
+
+@click.command("bench")
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@timing_options
+@click.option("--per-node", is_flag=True, help="Also the time of each node.")
+@data_options
+@output_options("bench")
+def command(
+    output: Output,
+    models: tuple[Path, ...],
+    data: DataSource,
+    per_node: bool,
+    batch: int,
+    shapes: tuple[str, ...],
+    **values: Any,
+) -> None:
+    """Latency of MODELS side by side, the first being the baseline.
+
+    Runs are interleaved with a second copy of the baseline: how much that differs from itself is the noise,
+    and within it nothing is claimed. The provider that really ran is named.
+    """
+    options = bench_options(values, per_node=per_node)
+    subjects = load_subjects(models, parse_shapes(shapes))
+    report = bench(make_contenders(subjects, data, batch), options)
+    print_latency(output, report, subjects)
+    if per_node:
+        print_nodes(output, report)
+    output.finish(asdict(report) | {"costs": {s.name: asdict(s.cost) for s in subjects}})
+
+
+def print_nodes(output: Output, report: LatencyReport) -> None:
+    for model in report.models:
+        output.line(f"{model.name}: time of each node")
+        rows = [
+            [n.name, n.op_type, n.provider, f"{n.mean_ms:.4f}", f"{100 * n.share:.1f} %"] for n in model.nodes
+        ]
+        output.table(["node", "operator", "provider", "mean ms", "share"], rows)

@@ -1,0 +1,72 @@
+"""`onnxprune measure`: accuracy on labelled samples, or agreement with the original."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from onnxprune.cli.console import Output, output_options
+from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.errors import DataError
+from onnxprune.measurement.accuracy import Measurement, MeasureOptions, measure
+from onnxprune.measurement.session import SessionSettings, make_session
+from onnxprune.onnx_file import load_graph
+
+FRACTIONS = ("top1", "top5", "agreement")
+
+
+@click.command("measure")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--reference", type=click.Path(path_type=Path), help="The original, for agreement, cosine, kl and mse."
+)
+@click.option("--metric", help="Comma-separated: top1, top5, agreement, cosine, kl, mse, module:function.")
+@click.option("--output-name", default="", help="The output that metrics look at; the first otherwise.")
+@click.option("--batch", default=64, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."
+)
+@click.option("--require-provider", is_flag=True, help="Fail where another provider runs the model.")
+@click.option("--threads", default=0, help="Of one operator; 0 leaves it to ONNX Runtime.")
+@click.option("--seed", default=0, show_default=True, help="Of --samples and of the division into parts.")
+@data_options
+@output_options("measure")
+def command(
+    output: Output,
+    model: Path,
+    data: DataSource,
+    reference: Path | None,
+    metric: str | None,
+    output_name: str,
+    batch: int,
+    provider: str,
+    require_provider: bool,
+    threads: int,
+    seed: int,
+) -> None:
+    """Accuracy of MODEL where the samples have labels, else its agreement with --reference."""
+    graph = load_graph(model)
+    samples = data.open(graph.inputs)
+    if samples is None:
+        raise DataError("E504", "nothing to measure on", hint="give samples: --data val.npz")
+    settings = SessionSettings(provider=provider, require=require_provider, threads=threads)
+    session = make_session(model, settings)
+    options = MeasureOptions(tuple(metric.split(",")) if metric else (), batch, output_name)
+    original = None if reference is None else make_session(reference, settings)
+    with output.progress("measuring", samples.count) as step:
+        result = measure(
+            session, samples, options=options, reference=original, progress=lambda done, _: step(done)
+        )
+    print_measurement(output, model.name, result)
+    output.finish({"model": str(model), "data": samples.source, **asdict(result)})
+
+
+def print_measurement(output: Output, name: str, result: Measurement) -> None:
+    output.table(["metric", name], [[key, figure(key, value)] for key, value in result.metrics.items()])
+    output.line(f"{result.samples} samples on {result.provider}")
+    for warning in result.warnings:
+        output.warn(warning)
+
+
+def figure(metric: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if metric in FRACTIONS else f"{value:.6g}"

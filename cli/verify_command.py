@@ -1,0 +1,72 @@
+"""`onnxprune verify`: proof, not opinion, for any pair of files."""
+
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.cli.reports import print_report
+from onnxprune.errors import VerificationError
+from onnxprune.groups import find_groups
+from onnxprune.masks import load_masks
+from onnxprune.onnx_file import load_graph
+from onnxprune.pruning import prune
+from onnxprune.verification import VerifyOptions, verify
+
+
+@click.command("verify")
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("pruned", type=click.Path(path_type=Path))
+@click.option(
+    "--masks",
+    "masks_file",
+    type=click.Path(path_type=Path),
+    help="What was removed; else read off the weights.",
+)
+@click.option("--rtol", type=float, help="Largest difference relative to the largest output (by type).")
+@click.option("--atol", default=VerifyOptions.atol, show_default=True, help="Largest difference in any case.")
+@click.option("--retrained", is_flag=True, help="Weights were trained after pruning: compare no values.")
+@click.option("--heads", is_flag=True, help="The masks drop whole heads.")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input.")
+@click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
+@data_options
+@output_options("verify")
+def command(
+    output: Output,
+    original: Path,
+    pruned: Path,
+    data: DataSource,
+    masks_file: Path | None,
+    rtol: float | None,
+    atol: float,
+    retrained: bool,
+    heads: bool,
+    shapes: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Prove that PRUNED is ORIGINAL without some channels and nothing else.
+
+    Every node's channels fit; it runs with all optimisations and with none; it equals the original whose
+    consumers ignore the removed channels; inputs, outputs, names, opset and metadata are as they were.
+    """
+    graph = load_graph(original, shapes=parse_shapes(shapes))
+    groups = find_groups(graph, heads=heads)
+    masks = None if masks_file is None else load_masks(masks_file, groups)
+    samples = data.open(graph.inputs)
+    options = VerifyOptions(
+        rtol=rtol,
+        atol=atol,
+        inputs=data.count or VerifyOptions.inputs,
+        seed=seed,
+        prune=prune,
+        retrained=retrained,
+    )
+    feeds = None if samples is None else (b.inputs for b in islice(samples.batches(1), options.inputs))
+    report = verify(graph, pruned, masks=masks, groups=groups, samples=feeds, options=options)
+    print_report(output, report)
+    output.finish({"original": str(original), "pruned": str(pruned), **report.to_json()})
+    if not report.ok:
+        names = ", ".join(check.name for check in report.failed)
+        raise VerificationError("E801", f"{pruned.name} is not what was promised: {names}")

@@ -1,0 +1,186 @@
+"""The path from a file to a smaller, verified file; the first module to read.
+
+model.onnx -> load_graph -> find_groups -> masks -> prune -> verify -> save
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from onnx import ModelProto
+
+from onnxprune.allocation import allocate
+from onnxprune.cost import Cost, CostModel
+from onnxprune.criteria import Feed, score
+from onnxprune.errors import UnsupportedError
+from onnxprune.groups import Groups, find_groups
+from onnxprune.groups.restrict import restrict
+from onnxprune.masks import Masks, masks_hash, model_hash
+from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.onnx_file.saving import check_output, save_model
+from onnxprune.pruning import prune
+from onnxprune.target import Constraints, Target, require_reachable
+from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
+from onnxprune.version import VERSION
+
+PROVENANCE = "onnxprune."
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How to choose what goes.
+
+    Attributes:
+        target: Upper bounds on the cost.
+        criterion: A key of `CRITERIA`.
+        allocation: A key of `ALLOCATIONS`.
+        constraints: Alignment and least kept counts.
+        heads: Whole attention heads instead of equal indices of all heads.
+        skip, only: Patterns of what to leave alone, of what alone to prune.
+        shapes: Extents to assume for free inputs, by name.
+        seed: Of criteria that draw.
+        provenance: Write version, masks hash and parent sha256 into the model's metadata.
+    """
+
+    target: Target
+    criterion: str = "group-l2"
+    allocation: str = "global"
+    constraints: Constraints = field(default_factory=Constraints)
+    heads: bool = False
+    skip: Sequence[str] = ()
+    only: Sequence[str] = ()
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    seed: int = 0
+    provenance: bool = True
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune_file` did: costs before and after, the masks, the proof, and where it was written."""
+
+    groups: Groups
+    masks: Masks
+    before: Cost
+    after: Cost
+    report: VerificationReport
+    path: Path
+    warnings: tuple[str, ...] = ()
+
+
+def load_groups(path: Path, options: PruneOptions) -> Groups:
+    """The coupled channels of a file, those frozen that the options leave alone.
+
+    Raises:
+        ModelError: E301 to E309, the file cannot be read.
+        UnsupportedError: E402, nothing in it can be pruned.
+    """
+    graph = load_graph(path, shapes=options.shapes)
+    groups = restrict(find_groups(graph, heads=options.heads), skip=options.skip, only=options.only)
+    require_prunable(groups)
+    return groups
+
+
+def require_prunable(groups: Groups) -> None:
+    if groups.prunable:
+        return
+    reasons = sorted({group.frozen or "" for group in groups})
+    raise UnsupportedError(
+        "E402",
+        f"{groups.graph.path.name}: 0 of {len(groups)} groups of channels are prunable",
+        cause="; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""),
+        hint="`onnxprune inspect` shows every group with its reason",
+    )
+
+
+def choose_masks(groups: Groups, options: PruneOptions, *, feeds: Iterable[Feed] | None = None) -> Masks:
+    """Masks by a criterion and an allocation that meet the target.
+
+    Raises:
+        TargetError: E701, before any scoring, where no masks meet the target.
+    """
+    cost_model = CostModel(groups)
+    require_reachable(cost_model, target=options.target, constraints=options.constraints)
+    scores = score(groups, options.criterion, feeds=feeds, seed=options.seed)
+    return allocate(
+        scores, cost_model, target=options.target, constraints=options.constraints, how=options.allocation
+    )
+
+
+def write_pruned(
+    groups: Groups,
+    masks: Masks,
+    out: Path,
+    *,
+    samples: Iterable[Feed] | None = None,
+    provenance: bool = True,
+    force: bool = False,
+) -> Pruned:
+    """Prune, prove, and only then put the file in its place.
+
+    Args:
+        groups, masks: What goes.
+        out: The new file; its external data, where the original has some, lies beside it.
+        samples: Inputs for the proof; random ones otherwise.
+        provenance: Write where the model comes from into its metadata.
+        force: Replace an existing file.
+
+    Raises:
+        UsageError: E203, the output exists or cannot be written; checked before any work.
+        VerificationError: E801, a check failed; nothing was written.
+    """
+    check_output(out, force)
+    graph, cost = groups.graph, CostModel(groups)
+    model = prune(groups, masks)
+    if provenance:
+        add_provenance(model, graph, masks)
+    reports: list[VerificationReport] = []
+
+    def check(written: Path) -> None:
+        options = VerifyOptions(cost=cost.count(masks), prune=prune)
+        report = verify(graph, written, masks=masks, groups=groups, samples=samples, options=options)
+        reports.append(report)
+        require_ok(report)
+
+    external = {name for name, constant in graph.initializers.items() if constant.is_external}
+    saved = save_model(model, out, source=graph.path, force=force, check=check, external=external)
+    return Pruned(groups, masks, cost.count({}), cost.count(masks), reports[0], saved.model, saved.warnings)
+
+
+def add_provenance(model: ModelProto, graph: Graph, masks: Masks) -> None:
+    """Where the model comes from, in its metadata, in place; earlier entries of ours are replaced."""
+    entries = {
+        "version": VERSION,
+        "parent_sha256": model_hash(graph.path),
+        "masks_sha256": masks_hash(masks),
+    }
+    kept = [p for p in model.metadata_props if not p.key.startswith(PROVENANCE)]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    for key, value in entries.items():
+        model.metadata_props.add(key=PROVENANCE + key, value=value)
+
+
+def prune_file(
+    source: Path,
+    out: Path,
+    options: PruneOptions,
+    *,
+    feeds: Iterable[Feed] | None = None,
+    samples: Iterable[Feed] | None = None,
+    force: bool = False,
+) -> Pruned:
+    """Prune a file to a target: the whole path in five lines.
+
+        prune_file(Path("model.onnx"), Path("small.onnx"), PruneOptions(parse_target(["macs=50%"])))
+
+    Args:
+        source, out: The original, which is never changed, and the new file.
+        options: What to reach and how.
+        feeds: Calibration inputs for criteria that need some.
+        samples: Inputs for the proof; random ones otherwise.
+        force: Replace an existing file.
+    """
+    check_output(out, force)
+    groups = load_groups(source, options)
+    masks = choose_masks(groups, options, feeds=feeds)
+    return write_pruned(groups, masks, out, samples=samples, provenance=options.provenance, force=force)
