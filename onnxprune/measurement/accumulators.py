@@ -1,0 +1,107 @@
+"""What is fed batch by batch and gives one figure in the end."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from onnxprune.data.samples import Array
+from onnxprune.errors import DataError
+from onnxprune.measurement.metrics import Compared, Metric, classes_last
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What a model, and the original where there is one, gave for a batch.
+
+    Args:
+        outputs: By output name, one row a sample.
+        rows: Samples in the batch.
+        labels: One a sample, where there are any.
+        reference: The original's outputs for the same rows.
+    """
+
+    outputs: Mapping[str, Array]
+    rows: int
+    labels: Array | None = None
+    reference: Mapping[str, Array] | None = None
+
+    def compared(self, output: str) -> Compared:
+        """One output, with what it is compared to."""
+        theirs = None if self.reference is None else self.reference.get(output)
+        return Compared(self.outputs[output], self.labels, theirs)
+
+
+class Accumulator(Protocol):
+    """Fed batch by batch, then asked once."""
+
+    def update(self, observed: Observed) -> None: ...
+
+    def result(self) -> float: ...
+
+
+class MeanOfRows:
+    """The mean of a metric's figures of all rows."""
+
+    def __init__(self, name: str, metric: Metric, output: str) -> None:
+        self._name, self._metric, self._output = name, metric, output
+        self._total = 0.0
+        self._rows = 0
+
+    def update(self, observed: Observed) -> None:
+        compared = observed.compared(self._output)
+        if self._metric.classes:
+            check_classes(compared.output, self._name, self._output)
+        rows = self._metric.rows(compared)
+        self._total += float(rows.sum())
+        self._rows += len(rows)
+
+    def result(self) -> float:
+        if not math.isfinite(self._total):
+            raise DataError("E506", f"{self._name} is {self._total}: output {self._output} is not finite")
+        return self._total / self._rows
+
+
+class Predictions:
+    """Which classes are predicted at all: too few, and figures about classes mean nothing."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._seen: set[int] = set()
+        self._classes = 0
+        self._rows = 0
+
+    def update(self, observed: Observed) -> None:
+        scores = classes_last(observed.outputs[self._output])  # (N, positions, classes)
+        self._seen.update(np.unique(scores.argmax(-1)).tolist())
+        self._classes = scores.shape[-1]
+        self._rows += scores.shape[0] * scores.shape[1]
+
+    def warning(self) -> str:
+        """W505 where under a quarter of the classes that could be seen were seen; else "".
+
+        Of models with many classes ten are enough: real samples may be of one domain.
+        """
+        expected = min(self._classes, self._rows, 40) / 4
+        if self._rows < 4 or (len(self._seen) > 1 and len(self._seen) >= expected):
+            return ""
+        return (
+            f"W505: predictions cover {len(self._seen)} of {self._classes} classes; "
+            "accuracy figures are not meaningful"
+        )
+
+
+def check_classes(output: Array, metric: str, name: str) -> None:
+    """Nothing, where an output has scores of two classes or more.
+
+    Raises:
+        DataError: E504, it has not.
+    """
+    if output.ndim < 2 or classes_last(output[:1]).shape[-1] < 2:
+        raise DataError(
+            "E504",
+            f"{metric} needs scores [N, classes]; output {name} has shape {list(output.shape)}",
+            hint="use --metric mse, or your own: --metric package.module:function",
+        )

@@ -1,0 +1,141 @@
+"""Metrics as numbers of each row; the figure of a metric is their mean over all rows.
+
+    top1, top5   the label is the likeliest class, is among the five likeliest
+    agreement    the likeliest class is that of the original
+    cosine       between the centred logits of both, 1 where they are alike
+    kl           Kullback-Leibler divergence from the original's classes, in nats, 0 where they are alike
+    mse          mean squared difference to the original's output
+
+Classes lie on axis 1 of an output (N, classes, ...), or on the last of (N, positions, classes). The
+figures of a row with several positions are means over them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.data.samples import Array
+from onnxprune.errors import DataError
+
+Rows = NDArray[np.float64]  # (N,)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One output for a batch, with what it is compared to.
+
+    Args:
+        output: (N, ...).
+        labels: (N,), where there are any.
+        reference: The original's output, same shape, where there is an original.
+    """
+
+    output: Array
+    labels: Array | None = None
+    reference: Array | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A function of a batch, and what it needs."""
+
+    rows: Callable[[Compared], Rows]
+    needs_labels: bool = False
+    needs_reference: bool = False
+    classes: bool = True  # works on class scores; anything else on plain numbers
+
+
+def classes_last(output: Array) -> Array:
+    """Scores as (N, positions, classes), float64."""
+    scores = output.astype(np.float64)
+    if scores.ndim != 3:
+        scores = np.moveaxis(scores, 1, -1)
+    return scores.reshape(len(output), -1, scores.shape[-1])
+
+
+def top1(batch: Compared) -> Rows:
+    return _among_best(batch, 1)
+
+
+def top5(batch: Compared) -> Rows:
+    return _among_best(batch, 5)
+
+
+def agreement(batch: Compared) -> Rows:
+    mine, theirs = _both(batch)
+    return _mean(mine.argmax(-1) == theirs.argmax(-1))
+
+
+def cosine(batch: Compared) -> Rows:
+    """Centred first: a constant on all logits changes no class, but every plain cosine."""
+    mine, theirs = (scores - scores.mean(-1, keepdims=True) for scores in _both(batch))
+    lengths = np.linalg.norm(mine, axis=-1) * np.linalg.norm(theirs, axis=-1)
+    products = (mine * theirs).sum(-1)
+    alike = np.where((mine == theirs).all(-1), 1.0, 0.0)  # where a row is constant, there is no angle
+    return _mean(np.divide(products, lengths, out=alike, where=lengths > 0))
+
+
+def kl(batch: Compared) -> Rows:
+    mine, theirs = (_log_probabilities(scores) for scores in _both(batch))
+    return _mean((np.exp(theirs) * (theirs - mine)).sum(-1))
+
+
+def mse(batch: Compared) -> Rows:
+    mine = batch.output.astype(np.float64).reshape(len(batch.output), -1)
+    theirs = _reference(batch).astype(np.float64).reshape(mine.shape)
+    return _mean(np.square(mine - theirs))
+
+
+METRICS: dict[str, Metric] = {
+    "top1": Metric(top1, needs_labels=True),
+    "top5": Metric(top5, needs_labels=True),
+    "agreement": Metric(agreement, needs_reference=True),
+    "cosine": Metric(cosine, needs_reference=True),
+    "kl": Metric(kl, needs_reference=True),
+    "mse": Metric(mse, needs_reference=True, classes=False),
+}
+
+
+def _among_best(batch: Compared, count: int) -> Rows:
+    """1.0 where the label is among the `count` best; of equal scores the first class is the better."""
+    scores = classes_last(batch.output)  # (N, positions, classes)
+    labels = np.asarray(batch.labels, np.int64).reshape(len(scores), -1)  # (N, positions)
+    if labels.shape[1] != scores.shape[1]:
+        raise DataError("E503", f"{labels.shape[1]} labels a row for {scores.shape[1]} predictions a row")
+    classes = scores.shape[-1]
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError("E503", f"labels {labels.min()} to {labels.max()} for a model of {classes} classes")
+    own = np.take_along_axis(scores, labels[..., None], -1)
+    before = np.arange(classes) < labels[..., None]
+    better = (scores > own) | ((scores == own) & before)
+    found = (better.sum(-1) < count) & ~np.isnan(own[..., 0])
+    return _mean(found)
+
+
+def _mean(figures: Array) -> Rows:
+    """Over the positions of each row."""
+    rows: Rows = figures.mean(-1, dtype=np.float64)
+    return rows
+
+
+def _both(batch: Compared) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return classes_last(batch.output), classes_last(_reference(batch))
+
+
+def _reference(batch: Compared) -> Array:
+    if batch.reference is None or batch.reference.shape != batch.output.shape:
+        theirs = None if batch.reference is None else list(batch.reference.shape)
+        raise DataError("E503", f"outputs differ in shape: {list(batch.output.shape)}, original {theirs}")
+    return batch.reference
+
+
+def _log_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of logits by softmax; scores that are probabilities already, or their logarithms, as they are."""
+    sums = scores.sum(-1)
+    if (scores >= 0).all() and np.allclose(sums, 1, atol=1e-3):
+        return np.log(np.maximum(scores, 1e-12))  # where a probability is 0, KL would be infinite
+    shifted = scores - scores.max(-1, keepdims=True)
+    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return logs

@@ -1,0 +1,45 @@
+"""What ONNX Runtime raises, as rows of the error catalogue."""
+
+import re
+
+from onnxprune.errors import ModelError, OnnxPruneError, RuntimeProblem, UnsupportedError
+
+Row = tuple[re.Pattern[str], type[OnnxPruneError], str, str]
+
+# First match wins. ONNX Runtime has error classes, but the same class stands for many faults.
+ROWS: tuple[Row, ...] = (
+    (re.compile(r"No such file|doesn't exist|does not exist|NO_SUCHFILE"), ModelError, "E301", "is missing"),
+    (re.compile(r"model IR version|IR_VERSION"), ModelError, "E307", "has an IR version that is too new"),
+    (re.compile(r"opset.*under development", re.DOTALL), ModelError, "E308", "has an opset that is too new"),
+    (
+        re.compile(r"not a registered function/op|No Op registered|No opset import|NOT_IMPLEMENTED"),
+        UnsupportedError,
+        "E401",
+        "uses an operator unknown to onnxruntime",
+    ),
+    (
+        re.compile(r"Failed to allocate|bad_alloc|out of memory", re.IGNORECASE),
+        RuntimeProblem,
+        "E605",
+        "needs more memory than there is",
+    ),
+)
+HINTS = {
+    "E307": "export it again with an older IR version, or upgrade onnxruntime",
+    "E308": "export it again with an older opset, or upgrade onnxruntime",
+    "E605": "use a smaller --batch",
+}
+BATCH = re.compile(r"index: 0 Got|[Rr]eshape")
+BATCH_HINT = "where the model takes single rows only: --batch 1"
+PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ [^\n]*?\) ?")
+
+
+def model_problem(name: str, error: Exception) -> OnnxPruneError:
+    """The error of the catalogue for what ONNX Runtime raised about the model `name`."""
+    text = " ".join(SOURCE.sub("", PREFIX.sub("", str(error))).split())
+    for pattern, kind, code, what in ROWS:
+        if pattern.search(str(error)):
+            return kind(code, f"{name} {what}", cause=text, hint=HINTS.get(code, ""))
+    hint = BATCH_HINT if BATCH.search(str(error)) else ""
+    return ModelError("E309", f"{name} does not run", cause=text, hint=hint)
