@@ -217,10 +217,21 @@ def check_numbers(groups: Groups, masks: Masks, shapes: list[Shapes], trial: Tri
     run_masked = runner(masked, folder, PLAIN)
     for of_run in shapes:
         feeds = random_feeds(groups.graph, of_run, trial)
-        expected = run_masked(feeds)
-        for found in (run_plain(feeds), run_full(feeds)):
-            for name, value in expected.items():
-                assert_close(found[name], value, f"{name} under {counts(masks)}", trial.tolerance)
+        expected, plain, full = run_masked(feeds), run_plain(feeds), run_full(feeds)
+        for name, value in expected.items():
+            what = f"{name} under {counts(masks)}"
+            assert_close(plain[name], value, what, trial.tolerance)
+            if not close(full[name], value, trial.tolerance):
+                lost = 4 * lost_by_optimisation(groups, feeds)[name]
+                assert_close(full[name], value, f"optimised {what}", trial.tolerance + lost)
+
+
+def lost_by_optimisation(groups: Groups, feeds: Arrays) -> dict[str, float]:
+    """Relative error that ONNX Runtime's own optimiser makes on the original (it quantises some products)."""
+    folder = groups.graph.path.parent
+    plain = runner(groups.graph.model, folder, PLAIN)(feeds)
+    full = runner(groups.graph.model, folder, FULL)(feeds)
+    return {name: distance(full[name], value) for name, value in plain.items()}
 
 
 def check_runs(groups: Groups, masks: Masks, shapes: list[Shapes], trial: Trial) -> None:
@@ -270,12 +281,21 @@ def random_feeds(graph: Graph, shapes: Shapes, trial: Trial) -> Arrays:
 
 def assert_close(found: Array, expected: Array, what: str, tolerance: float) -> None:
     assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
+    far = distance(found, expected)
+    assert far <= tolerance, f"{what}: differs by {far:.2e} of the largest value, allowed {tolerance:.2e}"
+
+
+def close(found: Array, expected: Array, tolerance: float) -> bool:
+    return found.shape == expected.shape and distance(found, expected) <= tolerance
+
+
+def distance(found: Array, expected: Array) -> float:
+    """Largest difference, relative to the largest value; infinite where only one is finite."""
     a, b = found.astype(np.float64), expected.astype(np.float64)
-    assert np.array_equal(np.isfinite(a), np.isfinite(b)), f"{what}: not finite where the other is"
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
     a, b = np.nan_to_num(a), np.nan_to_num(b)
-    worst = np.abs(a - b).max(initial=0)
-    allowed = tolerance * max(np.abs(b).max(initial=0), 1e-3)
-    assert worst <= allowed, f"{what}: differs by {worst:.2e}, allowed {allowed:.2e}"
+    return float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-3))
 
 
 # --- what can be pruned -------------------------------------------------------------------------------

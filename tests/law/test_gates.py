@@ -88,8 +88,12 @@ ACTIVATIONS = {
                    {"three": scalar(3), "zero": scalar(0), "six": scalar(6)}),
     "gelu": ("d = Div(a, root)\ne = Erf(d)\np = Add(e, one)\nm = Mul(a, p)\nlast = Mul(m, half)",
              {"root": scalar(1.414), "one": scalar(1), "half": scalar(0.5)}),
-    "tanh_gelu": ("c = Pow(a, three)\nk = Mul(c, little)\ns = Add(a, k)\nt = Tanh(s)\n"
-                  "p = Add(one, t)\nlast = Mul(a, p)",
+    "tanh_gelu": ("""c = Pow(a, three)
+                     k = Mul(c, little)
+                     s = Add(a, k)
+                     t = Tanh(s)
+                     p = Add(one, t)
+                     last = Mul(a, p)""",
                   {"three": scalar(3), "little": scalar(0.04), "one": scalar(1)}),
     "affine": ("m = Mul(a, half)\nlast = Sub(one, m)",
                {"one": np.ones((1, 1, 1, 1), np.float32), "half": scalar(0.5)}),
