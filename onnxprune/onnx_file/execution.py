@@ -1,10 +1,13 @@
-"""Shapes that only a run can tell."""
+"""Shapes and types that only a run can tell."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from onnx import ModelProto, ValueInfoProto
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from onnxprune.onnx_file.graph import Graph
 
@@ -13,8 +16,16 @@ class CannotRun(Exception):
     """ONNX Runtime makes no session of this model."""
 
 
-def shapes_by_running(graph: Graph, names: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
-    """Shapes of the named values in one run on zeros; None where the assumed input shapes do not fit.
+@dataclass(frozen=True)
+class Seen:
+    """What a value was in a run; `type` is a TensorProto.DataType."""
+
+    shape: tuple[int, ...]
+    type: int
+
+
+def see_by_running(graph: Graph, names: Sequence[str]) -> dict[str, Seen] | None:
+    """Shapes and types of the named values in one run on zeros; None where the input shapes do not fit.
 
     Raises:
         CannotRun: Under any input shapes (an operator that ONNX Runtime does not know, say).
@@ -37,4 +48,9 @@ def shapes_by_running(graph: Graph, names: Sequence[str]) -> dict[str, tuple[int
         values = session.run(list(names), feeds)
     except Exception:
         return None
-    return {name: value.shape for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+    return {n: seen(v) for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray)}
+
+
+def seen(value: NDArray[Any]) -> Seen:
+    kind = TensorProto.STRING if value.dtype == object else helper.np_dtype_to_tensor_dtype(value.dtype)
+    return Seen(value.shape, kind)

@@ -132,18 +132,20 @@ class Run(Enum):
 
 
 def run_for_shapes(graph: Graph) -> Run:
-    """Read the missing shapes from one run on zeros, in place."""
+    """Read the missing shapes, and their types, from one run on zeros, in place."""
     missing = [name for node in graph.nodes for name in node.outputs if name and name not in graph.shapes]
     if {i.name for i in graph.inputs} - set(graph.assumed):
         return Run.IMPOSSIBLE
     # the one use of ONNX Runtime on this floor; rarely needed, so it is imported here
-    from onnxprune.onnx_file.execution import CannotRun, shapes_by_running
+    from onnxprune.onnx_file.execution import CannotRun, see_by_running
 
     try:
-        found = shapes_by_running(graph, missing)
+        found = see_by_running(graph, missing)
     except CannotRun:
         return Run.IMPOSSIBLE
-    graph.shapes.update(found or {})
+    for name, value in (found or {}).items():
+        graph.shapes[name] = value.shape
+        graph.types[name] = value.type
     return Run.FAILED if found is None else Run.DONE
 
 
