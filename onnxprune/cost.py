@@ -66,11 +66,7 @@ class CostModel:
         graph, terms = groups.graph, groups.findings.macs
         self.mac_nodes = tuple(term.node for term in terms)
         self._macs = self._products([(t.fixed, t.axes) for t in terms])
-        stored = [
-            i
-            for i in graph.initializers.values()
-            if i.size and i.shape and i.dtype.kind not in "bOUS" and not is_index(i.dtype)
-        ]
+        stored = [i for i in graph.initializers.values() if i.is_weight]
         self._sizes = self._products([(1, tuple((i.name, a) for a in range(len(i.shape)))) for i in stored])
         self._bits = np.array([i.bits for i in stored], np.int64)
         self._matrix = np.array(self._rows, np.int64).reshape(len(self._rows), len(groups) + 1)
@@ -140,11 +136,6 @@ class CostModel:
         for node, macs in zip(self.mac_nodes, terms.tolist(), strict=True):
             table[node] = table.get(node, 0) + macs
         return table
-
-
-def is_index(dtype: np.dtype[np.generic]) -> bool:
-    """Wide integers are shapes and indices, not weights."""
-    return dtype.kind in "iu" and dtype.itemsize >= 4
 
 
 def count(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> Cost:

@@ -56,6 +56,13 @@ class Initializer:
         return (self.size * self.bits + 7) // 8
 
     @property
+    def is_weight(self) -> bool:
+        """Neither a scalar nor a shape nor an index: what counts as params."""
+        numbers = self.dtype.kind not in "bOUS"
+        wide_integer = self.dtype.kind in "iu" and self.dtype.itemsize >= 4
+        return bool(self.shape) and self.size > 0 and numbers and not wide_integer
+
+    @property
     def is_external(self) -> bool:
         return uses_external_data(self.proto)
 

@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from onnxprune.groups.analysis import analyse
-from onnxprune.onnx_file import Graph, Initializer
+from onnxprune.onnx_file import Graph
 from onnxprune.operators.context import Options
 from onnxprune.verification.types import Check, CostLike, judged, skipped
 
 NAME = "cost as promised"
-INDEX_BYTES = 4  # integers as wide as this are shapes and indices, not weights
 
 
 @dataclass(frozen=True)
@@ -28,18 +25,11 @@ def recount(graph: Graph) -> Counted:
     macs = 0
     for term in findings.macs:
         product = term.fixed
-        for name, axis in term.axes:
-            product *= graph.shapes[name][axis]
+        for extent in term.axes:
+            product *= graph.shapes[extent[0]][extent[1]] if isinstance(extent, tuple) else len(extent)
         macs += product
-    weights = [constant for constant in graph.initializers.values() if is_weight(constant)]
+    weights = [constant for constant in graph.initializers.values() if constant.is_weight]
     return Counted(macs, sum(w.size for w in weights), sum(w.nbytes for w in weights))
-
-
-def is_weight(constant: Initializer) -> bool:
-    dtype: np.dtype[np.generic] = constant.dtype
-    if dtype.kind in "bOUS" or not constant.size:
-        return False
-    return dtype.kind not in "iu" or dtype.itemsize < INDEX_BYTES
 
 
 def check_cost(graph: Graph, promised: CostLike | None) -> Check:
