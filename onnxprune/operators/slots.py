@@ -38,5 +38,7 @@ QUANTISED: dict[Key, dict[int, Quantised]] = {
     ("", "MatMulInteger"): {0: Quantised(-1, 2, -2), 1: Quantised(-1, 3, -1)},
     (MICROSOFT, "QGemm"): {0: Quantised(1, 2), 3: Quantised(4, 5, -1)},
     (MICROSOFT, "MatMulIntegerToFloat"): {0: Quantised(2, 4), 1: Quantised(3, 5, -1)},
+    (MICROSOFT, "QLinearConv"): {0: Quantised(1, 2), 3: Quantised(4, 5)},
+    (MICROSOFT, "QAttention"): {0: Quantised(3, 6), 1: Quantised(4, 7, -1)},
     (MICROSOFT, "DynamicQuantizeMatMul"): {1: Quantised(2, 3, -1)},
 }

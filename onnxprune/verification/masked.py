@@ -9,6 +9,7 @@ is not zero any more.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxprune.groups import Groups
 from onnxprune.onnx_file.patch import Patch
 from onnxprune.operators.context import Cut
+from onnxprune.operators.slots import QUANTISED
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 
@@ -53,9 +55,8 @@ def mask_input(patch: Patch, cut: Cut, bits: NDArray[np.bool_], name: str) -> No
         mask = mask.astype(helper.tensor_dtype_to_np_dtype(kind))
         made = helper.make_node("Mul", [source, f"{name}_bits"], [name], name)
     else:
-        zero = numpy_helper.from_array(zero_point(patch, cut, kind), f"{name}_zero")
-        patch.model.graph.initializer.append(zero)
-        made = helper.make_node("Where", [f"{name}_bits", source, zero.name], [name], name)
+        zero = zero_of(patch, cut, kind, f"{name}_zero")
+        made = helper.make_node("Where", [f"{name}_bits", source, zero], [name], name)
     patch.model.graph.initializer.append(numpy_helper.from_array(mask, f"{name}_bits"))
     node.input[cut.edge.slot] = name
     return made
@@ -74,20 +75,18 @@ def insert(model: ModelProto, before: Mapping[str, list[NodeProto]]) -> None:
     model.graph.node.extend(ordered)
 
 
-def zero_point(patch: Patch, cut: Cut, kind: int) -> NDArray[np.generic]:
-    """What zero looks like in a quantised input: the zero point that follows it, else 0."""
+def zero_of(patch: Patch, cut: Cut, kind: int, name: str) -> str:
+    """Name of the value that a removed channel of a quantised input takes: its zero point, else 0."""
     node = patch.graph.nodes[cut.edge.node]
-    slot = ZERO_POINTS.get((node.op_type, cut.edge.slot))
-    name = node.inputs[slot] if slot is not None and slot < len(node.inputs) else ""
-    constant = patch.graph.initializers.get(name)
-    if constant is not None and constant.size == 1:
-        return constant.array().reshape(())
-    return np.zeros((), helper.tensor_dtype_to_np_dtype(kind))
-
-
-ZERO_POINTS = {
-    ("QLinearConv", 0): 2,
-    ("QLinearMatMul", 0): 2,
-    ("ConvInteger", 0): 2,
-    ("MatMulInteger", 0): 2,
-}
+    held = QUANTISED.get((node.domain, node.op_type), {}).get(cut.edge.slot)
+    found = node.inputs[held.zero_point] if held and 0 <= held.zero_point < len(node.inputs) else ""
+    if found and prod(patch.graph.shapes.get(found, (2,))) == 1:
+        return found
+    value = np.zeros((), helper.tensor_dtype_to_np_dtype(kind))
+    constant = patch.graph.initializers.get(found)
+    if held is not None and constant is not None and len(constant.shape) == 1:
+        shape = [1] * len(patch.graph.shapes[node.inputs[cut.edge.slot]])
+        shape[held.axis or 0] = -1
+        value = constant.array().reshape(shape)
+    patch.model.graph.initializer.append(numpy_helper.from_array(value, name))
+    return name
