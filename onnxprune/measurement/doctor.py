@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.measurement.host import host_facts
-from onnxprune.measurement.providers import ON_GPU, why_not_active
+from onnxprune.measurement.providers import why_not_active
 from onnxprune.measurement.runtime import check_distributions, installed_distributions, load_runtime
-from onnxprune.measurement.session import CUDA_HINT, SessionSettings, make_session
+from onnxprune.measurement.session import HINTS, SessionSettings, make_session
 from onnxprune.onnx_file import read_model
 from onnxprune.onnx_file.versions import newest_readable
 
@@ -88,8 +88,9 @@ def _runtime() -> Check:
     found = installed_distributions()
     check_distributions(found)
     runtime = load_runtime()
-    name = next(iter(found), "onnxruntime")
-    return Check(name, "ok", f"{runtime.__version__}, alone in its directory")
+    directory = Path(runtime.__file__).resolve().parents[1]
+    name = next((each.name for each in found if each.directory == directory), "onnxruntime")
+    return Check(name, "ok", f"{runtime.__version__}, alone in {directory}")
 
 
 def _versions_fit() -> Check:
@@ -118,7 +119,7 @@ def _provider(name: str, runtime: Any) -> Check:
     if name not in session.handle.get_providers():
         cause = why_not_active(name, runtime)
         text = f"listed, but sessions run on {session.provider}{': ' if cause else ''}{cause}"
-        return Check(name, "warning", text, CUDA_HINT if name in ON_GPU else "")
+        return Check(name, "warning", text, HINTS.get(name, ""))
     runs = "loads and runs" if session.provider == name else "loads; a Relu runs elsewhere"
     return Check(name, "ok", runs)
 

@@ -5,6 +5,7 @@ import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,12 +94,15 @@ def assignment_of(handle: Any) -> list[tuple[str, str]]:
 
 
 def why_not_active(provider: str, runtime: Any) -> str:
-    """What keeps a provider from running, as far as can be seen; "" where nothing can."""
+    """What keeps a provider from running, as far as can be seen beforehand; "" where nothing is known."""
     if provider not in runtime.get_available_providers():
         return f"the installed ONNX Runtime {runtime.__version__} is built without it"
+    if platform.system() == "Windows":  # there Python looks for libraries in other places than ONNX Runtime
+        return ""
     return library_problem(Path(runtime.__file__).parent / "capi" / _library(provider))
 
 
+@cache
 def library_problem(path: Path) -> str:
     """What the system says when a provider's library is loaded; "" where it loads or does not exist.
 
@@ -115,5 +119,4 @@ def library_problem(path: Path) -> str:
 
 
 def _library(provider: str) -> str:
-    stem = LIBRARIES.get(provider, provider)
-    return f"{stem}.dll" if platform.system() == "Windows" else f"lib{stem}.so"
+    return f"lib{LIBRARIES.get(provider, provider)}.so"

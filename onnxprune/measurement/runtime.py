@@ -4,8 +4,11 @@ import contextlib
 import importlib
 import importlib.metadata
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from onnxprune.errors import RuntimeProblem
@@ -26,28 +29,43 @@ DISTRIBUTIONS = (
 INSTALL = "pip install onnxruntime-gpu (with an NVIDIA GPU on x86-64 Linux or Windows), else onnxruntime"
 
 
-def installed_distributions() -> dict[str, str]:
-    """Version of each installed distribution that is an ONNX Runtime; one is as it should be."""
-    found = {}
+@dataclass(frozen=True)
+class Installed:
+    """A distribution that holds the module onnxruntime, and the directory that it was installed into."""
+
+    name: str
+    version: str
+    directory: Path
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def installed_distributions() -> list[Installed]:
+    """Each installed distribution that is an ONNX Runtime; one is as it should be."""
+    found = []
     for name in DISTRIBUTIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
+            distribution = importlib.metadata.distribution(name)
+            directory = Path(str(distribution.locate_file(""))).resolve()
+            found.append(Installed(name, distribution.version, directory))
     return found
 
 
-def check_distributions(found: Mapping[str, str]) -> None:
-    """Nothing, where at most one distribution is installed.
+def check_distributions(found: Sequence[Installed]) -> None:
+    """Nothing, where no directory holds two distributions.
 
     Raises:
-        RuntimeProblem: E602, several write into one folder: which files are whose is chance.
+        RuntimeProblem: E602, two write into one directory: which files are whose is chance.
     """
-    if len(found) > 1:
-        versions = " and ".join(f"{name} {version}" for name, version in found.items())
-        raise RuntimeProblem(
-            "E602",
-            f"{versions} share one directory",
-            hint=f"uninstall both, install one: pip uninstall {' '.join(found)}; {INSTALL}",
-        )
+    for one, other in combinations(found, 2):
+        if one.directory == other.directory:
+            raise RuntimeProblem(
+                "E602",
+                f"{one} and {other} share one directory",
+                cause=str(one.directory / "onnxruntime"),
+                hint=f"uninstall both, install one: pip uninstall {one.name} {other.name}; {INSTALL}",
+            )
 
 
 @cache
@@ -62,7 +80,7 @@ def load_runtime() -> Any:
     try:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
-        what = f"{next(iter(found))} does not load" if found else "onnxruntime is not installed"
+        what = f"{found[0]} does not load" if found else "onnxruntime is not installed"
         raise RuntimeProblem("E603", what, cause=str(error), hint=INSTALL) from error
     if "CUDAExecutionProvider" in runtime.get_available_providers():
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find

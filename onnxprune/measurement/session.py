@@ -10,7 +10,9 @@ from onnxprune.data.samples import Array
 from onnxprune.errors import RuntimeProblem
 from onnxprune.measurement.providers import (
     CPU,
+    CUDA,
     ENOUGH,
+    TENSORRT,
     Shares,
     assignment_of,
     requested_providers,
@@ -18,9 +20,12 @@ from onnxprune.measurement.providers import (
     why_not_active,
 )
 from onnxprune.measurement.runtime import load_runtime
-from onnxprune.measurement.session_errors import model_problem
+from onnxprune.measurement.session_errors import model_problem, plain_text
 
-CUDA_HINT = "it needs CUDA 13 and cuDNN 9: pip install 'onnxruntime-gpu[cuda,cudnn]'; see `onnxprune doctor`"
+HINTS = {
+    CUDA: "it needs CUDA 13 and cuDNN 9: pip install 'onnxruntime-gpu[cuda,cudnn]'; see `onnxprune doctor`",
+    TENSORRT: "it needs CUDA 13, cuDNN 9 and TensorRT 10 where the system finds them; see `onnxprune doctor`",
+}
 
 
 @dataclass(frozen=True)
@@ -119,21 +124,38 @@ def make_session(
         RuntimeProblem: E601, a required provider is not active; E602 two ONNX Runtimes; E603 none.
     """
     settings = settings or SessionSettings()
-    runtime = load_runtime()
-    wanted = requested_providers(settings.provider, runtime.get_available_providers())
     name = name or (model.name if isinstance(model, Path) else "the model")
-    handle, cause = _handle(model, settings, wanted, name)
-    shares = spread(assignment_of(handle), macs)
-    active = shares.main if shares else handle.get_providers()[0]
-    told = _fallback(wanted[0], handle.get_providers(), shares)
-    if told:
-        cause = cause or why_not_active(wanted[0], runtime)
-        if settings.require:
-            raise RuntimeProblem("E601", f"{name}: {told}", cause=cause, hint=CUDA_HINT)
+    wanted = _wanted(settings.provider)
+    source = str(model) if isinstance(model, Path) else model
+    loaded = _load(source, settings, wanted, name)
+    shares = spread(assignment_of(loaded.handle), macs)
+    active = loaded.handle.get_providers()
+    told = _fallback(wanted[0], active, shares)
+    if told and settings.require and settings.provider != "auto":
+        hint = HINTS.get(wanted[0], "")
+        raise RuntimeProblem("E601", f"{name}: {told}", cause=loaded.cause, hint=hint)
     told = told or _small_share(wanted[0], shares)
+    warning = f"W601: {told}{': ' if loaded.cause else ''}{loaded.cause}"
     loud = told and settings.provider != "auto"
-    warning = f"W601: {told}{': ' if cause else ''}{cause}"
-    return Session(handle, name, settings, active, shares, (warning,) if loud else ())
+    provider = shares.main if shares else active[0]
+    return Session(loaded.handle, name, settings, provider, shares, (warning,) if loud else ())
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """ONNX Runtime's session, and why it came up without the best provider, if it did."""
+
+    handle: Any
+    cause: str
+
+
+def _wanted(provider: str) -> list[str]:
+    """Providers to ask for, best first; auto asks for none that is known not to run."""
+    runtime = load_runtime()
+    wanted = requested_providers(provider, runtime.get_available_providers())
+    if provider != "auto":
+        return list(wanted)
+    return [name for name in wanted if not why_not_active(name, runtime)]
 
 
 def _fallback(wanted: str, active: list[str], shares: Shares | None) -> str:
@@ -153,26 +175,21 @@ def _small_share(wanted: str, shares: Shares | None) -> str:
     return f"{wanted} requested, but only {shares.of[wanted]:.0%} of the MACs run on it ({rest})"
 
 
-def _handle(
-    model: Path | bytes, settings: SessionSettings, wanted: tuple[str, ...], name: str
-) -> tuple[Any, str]:
-    """ONNX Runtime's session, and the error for which it came up on the CPU alone, if any.
+def _load(source: str | bytes, settings: SessionSettings, wanted: list[str], name: str) -> _Loaded:
+    """The session, without those providers that are known not to run: asked for, they fill stderr.
 
-    ONNX Runtime's own fallback is off: it prints to stdout.
+    What shows only now is dropped one by one. ONNX Runtime's own fallback is off: it prints to stdout.
     """
-    available = load_runtime().get_available_providers()
-    source = str(model) if isinstance(model, Path) else model
-    possible = [provider for provider in wanted if provider in available] or [CPU]
-    try:
-        return _inference_session(source, settings, possible), ""
-    except Exception as error:  # ONNX Runtime's errors have no common base
-        if possible == [CPU]:
-            raise model_problem(name, error) from error
-        cause = " ".join(str(error).split())
-    try:
-        return _inference_session(source, settings, [CPU]), cause
-    except Exception as error:  # then it is the model, not the provider
-        raise model_problem(name, error) from error
+    runtime = load_runtime()
+    reasons = {provider: why_not_active(provider, runtime) for provider in wanted}
+    possible = [provider for provider in wanted if not reasons[provider]] or [CPU]
+    while True:
+        try:
+            return _Loaded(_inference_session(source, settings, possible), reasons[wanted[0]])
+        except Exception as error:  # ONNX Runtime's errors have no common base
+            if possible == [CPU]:
+                raise model_problem(name, error) from error
+            reasons[possible.pop(0)] = plain_text(error)
 
 
 def _inference_session(source: str | bytes, settings: SessionSettings, providers: list[str]) -> Any:

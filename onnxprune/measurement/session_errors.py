@@ -35,9 +35,14 @@ PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 SOURCE = re.compile(r"/\S+\.(?:cc|h):\d+ [^\n]*?\) ?")
 
 
+def plain_text(error: Exception) -> str:
+    """What ONNX Runtime says, in one line and without places in its source."""
+    return " ".join(SOURCE.sub("", PREFIX.sub("", str(error))).split())
+
+
 def model_problem(name: str, error: Exception) -> OnnxPruneError:
     """The error of the catalogue for what ONNX Runtime raised about the model `name`."""
-    text = " ".join(SOURCE.sub("", PREFIX.sub("", str(error))).split())
+    text = plain_text(error)
     for pattern, kind, code, what in ROWS:
         if pattern.search(str(error)):
             return kind(code, f"{name} {what}", cause=text, hint=HINTS.get(code, ""))

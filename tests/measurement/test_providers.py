@@ -13,7 +13,7 @@ from onnxprune.measurement.providers import (
     requested_providers,
     spread,
 )
-from onnxprune.measurement.runtime import check_distributions, installed_distributions
+from onnxprune.measurement.runtime import Installed, check_distributions, installed_distributions
 from onnxprune.measurement.session import _fallback, _small_share
 
 
@@ -86,7 +86,7 @@ def test_two_distributions_in_one_directory_are_found(
     install(tmp_path, "onnxruntime-gpu", "1.31.0")
     monkeypatch.syspath_prepend(tmp_path)
     found = installed_distributions()
-    assert found["onnxruntime-gpu"] == "1.31.0"
+    assert {"onnxruntime 1.31.1", "onnxruntime-gpu 1.31.0"} <= {str(each) for each in found}
     with pytest.raises(RuntimeProblem, match=r"onnxruntime-gpu 1\.31\.0 share one directory") as caught:
         check_distributions(found)
     assert caught.value.code == "E602"
@@ -94,4 +94,10 @@ def test_two_distributions_in_one_directory_are_found(
 
 
 def test_one_distribution_is_as_it_should_be() -> None:
-    check_distributions({"onnxruntime": "1.31.1"})
+    check_distributions([Installed("onnxruntime", "1.31.1", Path("site"))])
+
+
+def test_distributions_in_different_directories_do_not_mix() -> None:
+    check_distributions(
+        [Installed(f"onnxruntime{end}", "1.31.1", Path(f"site{end}")) for end in ("", "-gpu")]
+    )
