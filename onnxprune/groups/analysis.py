@@ -1,6 +1,7 @@
 """Every operator's statements about a graph, gathered in one pass over its nodes."""
 
 from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file.blame import blaming
 from onnxprune.onnx_file.graph import captures
 from onnxprune.onnx_file.host import Extent, HostValues
 from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
@@ -41,7 +42,8 @@ def state(ctx: NodeContext) -> None:
         ctx.freeze_all(FROZEN_BY_DESIGN.get(key, f"operator {name} is not known"))
         return
     try:
-        function(ctx)
+        with blaming(ctx.graph, ctx.node):
+            function(ctx)
     except CannotFollow as reason:
         ctx.freeze_all(str(reason))
 
