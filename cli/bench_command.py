@@ -18,14 +18,22 @@ from onnxprune.measurement.timing import Protocol
 def timing_options(function: Any) -> Any:
     """Options of everything that measures latency."""
     for choice in (
-        click.option("--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input."),
+        click.option(
+            "--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input."
+        ),
         click.option("--batch", default=1, show_default=True, type=click.IntRange(1)),
-        click.option("--duration", default=3.0, show_default=True, help="Seconds of counted runs in all, at least."),
-        click.option("--warmup", default=200.0, show_default=True, help="Milliseconds of each model before that."),
+        click.option(
+            "--duration", default=3.0, show_default=True, help="Seconds of counted runs in all, at least."
+        ),
+        click.option(
+            "--warmup", default=200.0, show_default=True, help="Milliseconds of each model before that."
+        ),
         click.option("--threads", default=1, show_default=True, type=click.IntRange(1)),
         click.option("--require-provider", is_flag=True, help="Fail where another provider runs the model."),
-        click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."),
-    ):  # fmt: skip
+        click.option(
+            "--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."
+        ),
+    ):
         function = choice(function)
     return function
 

@@ -57,7 +57,7 @@ def command(
     """Cost, latency and, with --data, accuracy of A (before) and B (after).
 
     \b
-        onnxprune compare original.onnx pruned.onnx --data val.npz --gate "latency_p50<=0.8x" --gate "top1>=0.9"
+        onnxprune compare a.onnx b.onnx --data val.npz --gate "latency_p50<=0.8x" --gate "top1>=0.9"
 
     A gate that does not hold gives exit code 9. Latency is the p50 by the clock that noise disturbs least.
     """

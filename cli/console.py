@@ -127,9 +127,14 @@ def output_options(command: str) -> Callable[[Callable[..., Any]], Callable[...,
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @click.option(
-            "--json", "json_to", is_flag=False, flag_value="-", metavar="[FILE|-]", callback=check_json_target,
+            "--json",
+            "json_to",
+            is_flag=False,
+            flag_value="-",
+            metavar="[FILE|-]",
+            callback=check_json_target,
             help="One JSON document instead of tables (-), or beside them (FILE.json).",
-        )  # fmt: skip
+        )
         @click.option("-q", "--quiet", is_flag=True, help="No notes and no progress.")
         @click.option("-v", "--verbose", count=True, help="More notes.")
         @click.option("--no-color", is_flag=True, help="No colours (NO_COLOR works too).")

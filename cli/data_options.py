@@ -40,10 +40,19 @@ class DataSource:
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --data and its kin; the command gets them as one `data`."""
     choices = [
-        click.option("--data", "spec", metavar="SPEC", help="x.npz, x.npy, a folder, CIFAR-10, module:function or random."),
-        click.option("--map", "renames", multiple=True, metavar="KEY=INPUT", help="Key of the data for an input."),
+        click.option(
+            "--data",
+            "spec",
+            metavar="SPEC",
+            help="x.npz, x.npy, a folder, CIFAR-10, module:function or random.",
+        ),
+        click.option(
+            "--map", "renames", multiple=True, metavar="KEY=INPUT", help="Key of the data for an input."
+        ),
         click.option("--part", type=click.Choice(PARTS), help="Only this part of the data."),
-        click.option("--samples", "count", type=click.IntRange(1), help="At most so many rows, drawn by the seed."),
+        click.option(
+            "--samples", "count", type=click.IntRange(1), help="At most so many rows, drawn by the seed."
+        ),
         click.option("--layout", help="nchw or nhwc: what the model wants of uint8 images."),
         click.option("--mean", help="Mean per colour, of pixels scaled to [0, 1]."),
         click.option("--std", help="Standard deviation per colour."),
@@ -51,7 +60,7 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--resize", help="256 (shorter side) or 224x224; image files only."),
         click.option("--crop", help="224x224 from the middle; image files only."),
         click.option("--colors", help="rgb or bgr; image files only."),
-    ]  # fmt: skip
+    ]
 
     @wraps(function)
     def run(

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(words))
 
 
-def run(words: list[str]) -> int:
+def run(words: list[str]) -> int:  # noqa: PLR0911 - one return for each way to end
     try:
         result: Any = onnxprune.main(args=words, prog_name="onnxprune", standalone_mode=False)
     except click.exceptions.Abort:
@@ -93,7 +93,7 @@ def run(words: list[str]) -> int:
             "error[E605]: out of memory\n  hint: close other programs or use a smaller batch", err=True
         )
         return 6
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the border: what gets here is our fault, and said so
         return internal_error(error, words)
     return result if isinstance(result, int) else 0
 

@@ -22,8 +22,10 @@ def all_true(groups: Groups) -> Masks:
 
 
 def check_masks(masks: Mapping[str, NDArray[np.bool_]], groups: Groups) -> None:
-    """Raises:
-    UsageError: E206, for an unknown or frozen group, a wrong length, or a group left empty.
+    """Refuse masks that do not fit the groups.
+
+    Raises:
+        UsageError: E206, for an unknown or frozen group, a wrong length, or a group left empty.
     """
     known = {group.name: group for group in groups}
     for name, bits in masks.items():

@@ -49,11 +49,12 @@ def solve(store: LabelStore) -> Solution:
     if store.equal:
         left = np.concatenate([a for a, _ in store.equal])
         right = np.concatenate([b for _, b in store.equal])
-        matrix = coo_matrix((np.ones(len(left), np.bool_), (left, right)), shape=(size, size))
-        count, of_label = connected_components(matrix, directed=False)
+        matrix = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(size, size))
+        count, found = connected_components(matrix, directed=False)
+        of_label = found.astype(np.int64)
     else:
-        count, of_label = size, np.arange(size)
-    solution = Solution(of_label.astype(np.int64), int(count), np.full(count, -1, np.int64), [])
+        count, of_label = size, np.arange(size, dtype=np.int64)
+    solution = Solution(of_label, int(count), np.full(count, -1, np.int64), [])
     for fact in store.frozen:
         solution.freeze(fact.labels, fact.reason)
     return solution
@@ -62,7 +63,7 @@ def solve(store: LabelStore) -> Solution:
 def distinct_sites(store: LabelStore, graph: Graph) -> Iterator[tuple[int, Labels]]:
     """(key, labels) of every axis; values that share one label array count once."""
     seen: dict[int, int] = {}
-    for number, (name, axis, labels) in enumerate(store.sites()):
+    for number, (name, _, labels) in enumerate(store.sites()):
         if name in graph.initializers:
             yield number, labels
         elif id(labels) not in seen:
@@ -77,7 +78,7 @@ def signatures(store: LabelStore, solution: Solution, graph: Graph) -> NDArray[n
     for _, labels in distinct_sites(store, graph):
         weight = rng.integers(1, 2**63, dtype=np.uint64)
         counts = np.bincount(solution.of_label[labels]).astype(np.uint64)
-        sums[: len(counts)] += weight * counts if len(counts) > 1 else weight * counts
+        sums[: len(counts)] += weight * counts
     return sums
 
 
@@ -115,7 +116,7 @@ def build_groups(store: LabelStore, solution: Solution, graph: Graph) -> tuple[l
     """Groups with their members, roles and reasons."""
     components_of, components = ordered_groups(store, solution, graph)
     produced, consumed = marked(store.produced, store.count), marked(store.consumed, store.count)
-    anchors = anchor_nodes(store, components, len(components_of))
+    anchors = anchor_nodes(store, components)
     inexact = marked(store.inexact, store.count)
     members = find_members(store, components, graph, (produced, consumed))
     shaky = np.zeros(len(components_of) + 1, bool)
@@ -146,7 +147,7 @@ def marked(facts: list[Fact], count: int) -> NDArray[np.bool_]:
     return bits
 
 
-def anchor_nodes(store: LabelStore, components: Components, count: int) -> dict[int, str]:
+def anchor_nodes(store: LabelStore, components: Components) -> dict[int, str]:
     """The first node that produces the channels of each group."""
     anchors: dict[int, str] = {}
     for fact in store.produced:

@@ -46,7 +46,7 @@ def see_by_running(graph: Graph, names: Sequence[str]) -> dict[str, Seen] | None
     feeds = {i.name: np.zeros(graph.assumed[i.name], i.dtype or np.float32) for i in graph.inputs}
     try:
         values = session.run(list(names), feeds)
-    except Exception:
+    except Exception:  # noqa: BLE001 - ONNX Runtime has no common base class for what it raises
         return None
     return {n: seen(v) for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray)}
 

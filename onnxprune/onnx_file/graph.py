@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from onnxprune.errors import ModelError
 from onnxprune.onnx_file.initializer import Initializer, constant_of
@@ -206,7 +206,7 @@ def collect_initializers(graph: GraphProto, folder: Path) -> dict[str, Initializ
     return found
 
 
-def value_infos(values: Iterable[Any], skip: Mapping[str, Any] = {}) -> tuple[ValueInfo, ...]:  # noqa: B006
+def value_infos(values: Iterable[Any], skip: Mapping[str, Any] = {}) -> tuple[ValueInfo, ...]:
     infos = []
     for value in values:
         if value.name in skip:

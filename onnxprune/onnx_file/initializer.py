@@ -84,11 +84,12 @@ def constant_of(node: NodeProto) -> TensorProto | None:
     for attribute in node.attribute:
         match attribute.name:
             case "value":
-                return attribute.t
+                tensor: TensorProto = attribute.t
+                return tensor
             case "value_float":
-                return numpy_helper.from_array(np.float32(attribute.f).reshape(()))
+                return numpy_helper.from_array(np.array(attribute.f, np.float32))
             case "value_int":
-                return numpy_helper.from_array(np.int64(attribute.i).reshape(()))
+                return numpy_helper.from_array(np.array(attribute.i, np.int64))
             case "value_floats":
                 return numpy_helper.from_array(np.array(attribute.floats, np.float32))
             case "value_ints":

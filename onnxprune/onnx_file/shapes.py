@@ -45,7 +45,7 @@ def assume_shapes(
     unknown = set(given) - {value.name for value in inputs}
     if unknown:
         names = ", ".join(value.name for value in inputs)
-        raise UsageError("E205", f"--shape names no input: {sorted(unknown)[0]!r}; the inputs are {names}")
+        raise UsageError("E205", f"--shape names no input: {min(unknown)!r}; the inputs are {names}")
     described = [v for v in inputs if v.dims is not None or v.name in given]
     return {v.name: fit(v, given[v.name]) if v.name in given else fill(v.dims or (), size) for v in described}
 
@@ -53,7 +53,9 @@ def assume_shapes(
 def fill(dims: tuple[Dim, ...], size: tuple[int, int]) -> Shape:
     """Free extents of four axes and more are an image's height and width, in turn; others a sequence."""
     sizes = cycle(size if len(dims) >= 4 else (SEQUENCE,))
-    return tuple(d if isinstance(d, int) else (1 if axis == 0 else next(sizes)) for axis, d in enumerate(dims))
+    return tuple(
+        d if isinstance(d, int) else (1 if axis == 0 else next(sizes)) for axis, d in enumerate(dims)
+    )
 
 
 def fit(value: ValueInfo, given: Shape) -> Shape:
@@ -119,7 +121,8 @@ def add_inferred(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> 
         dims = value.type.tensor_type.shape.dim
         if value.type.tensor_type.elem_type:
             graph.types[value.name] = value.type.tensor_type.elem_type
-        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+        known = all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims)
+        if known and value.type.tensor_type.HasField("shape"):
             graph.shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
     for name, array in computed.items():
         graph.shapes[name] = array.shape
@@ -137,7 +140,7 @@ def run_for_shapes(graph: Graph) -> Run:
     if {i.name for i in graph.inputs} - set(graph.assumed):
         return Run.IMPOSSIBLE
     # the one use of ONNX Runtime on this floor; rarely needed, so it is imported here
-    from onnxprune.onnx_file.execution import CannotRun, see_by_running
+    from onnxprune.onnx_file.execution import CannotRun, see_by_running  # noqa: PLC0415
 
     try:
         found = see_by_running(graph, missing)

@@ -133,12 +133,17 @@ def multiply(ctx: NodeContext, left: int, right: int) -> None:
     ctx.macs(1, *ctx.all_axes(ctx.node.outputs[0]), (ctx.name(left), len(a) - 1))
 
 
+def leading_axes(ctx: NodeContext, slot: int, rank: int) -> tuple[list[AxisLabels], tuple[int, ...]]:
+    """Labels and extents of all but the last two axes, filled up on the left to `rank` of them."""
+    labels, shape = ctx.labels(slot)[:-2], ctx.shape(slot)[:-2]
+    missing = rank - len(shape)
+    return [*[None] * missing, *labels], (1,) * missing + shape
+
+
 def broadcast_batch(ctx: NodeContext, left: int, right: int) -> list[AxisLabels]:
     """Labels of the leading axes of a batched product."""
-    parts = [(ctx.labels(slot)[:-2], ctx.shape(slot)[:-2]) for slot in (left, right)]
-    rank = max(len(labels) for labels, _ in parts)
-    padded = [([None] * (rank - len(ls)) + list(ls), (1,) * (rank - len(ns)) + ns) for ls, ns in parts]
-    (a, a_shape), (b, b_shape) = padded
+    rank = max(len(ctx.shape(left)), len(ctx.shape(right))) - 2
+    (a, a_shape), (b, b_shape) = leading_axes(ctx, left, rank), leading_axes(ctx, right, rank)
     result: list[AxisLabels] = []
     for axis in range(rank):
         if a_shape[axis] == b_shape[axis]:
