@@ -28,7 +28,7 @@ def distance_sums(graph: Graph, member: Member) -> Floats:
     """(channels,) sums of the distances between the slices of one member."""
     total = np.zeros((len(member.positions), len(member.positions)))
     for part in slices(graph, member):  # (channels, features)
-        part = part - part.mean(axis=0)  # noqa: PLW2901 (distances stay; the products below lose fewer digits)
+        part = part - part.mean(axis=0)  # distances stay; the products below lose fewer digits
         squares = np.square(part).sum(axis=1)
         total += squares[:, None] + squares[None, :] - 2 * part @ part.T
     np.fill_diagonal(total, 0)
