@@ -26,7 +26,7 @@ from onnxprune.verification.types import (
 )
 
 DEFAULT = VerifyOptions()
-BROKEN = "not run: the model is broken, and a run could read beyond its weights"
+BROKEN = "not run: extents do not fit, and a run could read beyond the weights"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def verify(
         return VerificationReport((Check(channels.NAME, Status.FAIL, error.message, (str(error),)),))
     origin = find_origin(groups, graph, masks, seen)
     checks = list(structure(origin, seen, pruned, options))
-    if any(check.status is Status.FAIL for check in checks):
+    if any(check.status is Status.FAIL for check in checks if check.name in (channels.NAME, schema.NAME)):
         checks += [skipped(law.RUNS, BROKEN), skipped(law.LAW, BROKEN)]
     else:
         checks += running(origin, seen, samples or (), options)
@@ -141,7 +141,7 @@ def structure(
     if fits.status is Status.FAIL:
         yield skipped(recount.NAME, "extents do not fit, so that nothing can be counted")
     else:
-        yield recount.check_cost(seen, options.cost)
+        yield recount.check_cost(seen, groups.graph, options.cost)
 
 
 def running(origin: Origin, seen: Graph, samples: Iterable[Feeds], options: VerifyOptions) -> Iterator[Check]:
