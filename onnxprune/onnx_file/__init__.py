@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 
+from onnxprune.errors import ModelError
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.graph import Edge, Graph, Node, ValueInfo, view
 from onnxprune.onnx_file.initializer import Initializer
@@ -42,9 +43,17 @@ def load_graph(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = Non
     model = read_model(path)
     warnings = []
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inlined(model, path)
         warnings.append("local functions were inlined; the written model has their bodies instead")
     graph = view(model, path)
     graph.warnings += warnings
     infer_shapes(graph, shapes or {})
     return graph
+
+
+def inlined(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        message = f"{path.name}: its local functions do not fit the nodes that call them"
+        raise ModelError("E309", message, cause=str(error).splitlines()[0]) from error

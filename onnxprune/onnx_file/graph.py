@@ -201,7 +201,7 @@ def collect_initializers(graph: GraphProto, folder: Path) -> dict[str, Initializ
     for node in graph.node:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             tensor = constant_of(node)
-            if tensor is not None:
+            if tensor is not None and node.output:
                 found[node.output[0]] = Initializer(node.output[0], tensor, folder, node)
     return found
 

@@ -84,8 +84,7 @@ def constant_of(node: NodeProto) -> TensorProto | None:
     for attribute in node.attribute:
         match attribute.name:
             case "value":
-                tensor: TensorProto = attribute.t
-                return tensor
+                return attribute.t if attribute.HasField("t") else None
             case "value_float":
                 return numpy_helper.from_array(np.array(attribute.f, np.float32))
             case "value_int":

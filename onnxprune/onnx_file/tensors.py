@@ -10,6 +10,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnxprune.onnx_file.initializer import PACKED_BITS
 
 DATA_TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
+LARGEST_BESIDE_ZERO = 1 << 24  # extents of empty tensors are bounded by nothing else
 FieldValues = list[tuple[Any, Any]]
 
 # What a tensor has beside its values. ListFields would copy those, and they may be gigabytes.
@@ -73,6 +74,8 @@ def fault_of(tensor: TensorProto) -> str:
         return f"data type {tensor.data_type} is unknown"
     if any(extent < 0 for extent in tensor.dims):
         return f"shape {list(tensor.dims)} has a negative extent"
+    if 0 in tensor.dims and max(tensor.dims) > LARGEST_BESIDE_ZERO:
+        return f"shape {list(tensor.dims)} is empty and huge"
     wanted = byte_size(tensor)
     if is_external(tensor):
         return ""

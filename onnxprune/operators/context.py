@@ -215,6 +215,8 @@ class NodeContext:
 
     def axis(self, name: str = "axis", default: int = 0, *, rank: int) -> int:
         axis = int(self.node.attr(name, default))
+        if not -rank <= axis <= rank:  # Flatten's may be the rank itself
+            raise CannotFollow(f"it has no axis {axis}")
         return axis + rank if axis < 0 else axis
 
     # --- labels -------------------------------------------------------------------------------
