@@ -9,7 +9,7 @@ that it is made of is changed, at the edge where that is read:
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,8 @@ def find_numbers(graph: Graph, findings: Findings, host: HostValues, keep: Bits)
             for index in np.flatnonzero(found.reshape(-1) != values).tolist():
                 wrong.add((edge, index))
                 origin = origins[index] if origins else None
-                changes |= change_of(host, origin, found.reshape(-1)[index], values[index])
+                change = change_of(host, origin, found.reshape(-1)[index], values[index])
+                changes |= integers_behind(host, name, literals) or change
         if not changes:
             break
         literals |= changes
@@ -89,6 +90,30 @@ def kept_shape(graph: Graph, findings: Findings, keep: Bits) -> Callable[[str], 
         return tuple(n if ls is None else int(keep[ls].sum()) for n, ls in zip(extents, axes, strict=True))
 
     return shape
+
+
+def integers_behind(host: HostValues, name: str, changed: Mapping[Literal, Any]) -> dict[Literal, Any]:
+    """For a computed float: the integers it is made of, as they were; {} once they have been restored.
+
+    A restored integer is a number of the graph; a restored float would be a new weight.
+    """
+    makers = {node.outputs[0]: node for node in host.program}
+    found: dict[Literal, Any] = {}
+    queue = [name] if name in makers and host.original(name).dtype.kind == "f" else []
+    while queue:
+        node = makers[queue.pop()]
+        for slot, source in enumerate(node.inputs):
+            if source not in makers:
+                continue
+            array = host.original(source)
+            if array.dtype.kind == "f":
+                queue.append(source)
+            else:
+                origins = host.origins(Edge(node.index, slot), source)
+                found |= {
+                    o: v for o, v in zip(origins, array.reshape(-1), strict=True) if isinstance(o, Literal)
+                }
+    return found if not found.keys() <= changed.keys() else {}
 
 
 def change_of(host: HostValues, origin: Origin, found: Any, value: Any) -> dict[Literal, Any]:
