@@ -10,28 +10,15 @@ import onnx
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxprune.errors import ModelError, UsageError
-from onnxprune.onnx_file.graph import Dim, Graph, Node, ValueInfo
+from onnxprune.onnx_file.graph import Dim, Graph, ValueInfo
 from onnxprune.onnx_file.host import HostValues
+from onnxprune.onnx_file.stand_ins import known_to_onnx
 
 Shape = tuple[int, ...]
 
 SMALL = 1024  # elements; larger constants cannot be shapes and are left out of shape inference
 SPATIAL_SIZES = ((224, 224), (48, 320), (640, 640), (32, 320), (32, 32), (64, 64), (512, 512), (299, 299))
 SEQUENCE = 32
-
-# operators that onnx does not know, by one that has the same output shape
-STAND_INS = {
-    ("com.microsoft", "FusedConv"): "Conv",
-    ("com.microsoft", "Gelu"): "Relu",
-    ("com.microsoft", "FastGelu"): "Relu",
-    ("com.microsoft", "BiasGelu"): "Relu",
-    ("com.microsoft", "QuickGelu"): "Relu",
-    ("com.microsoft", "BiasAdd"): "Relu",
-    ("com.microsoft", "SkipLayerNormalization"): "Relu",
-    ("com.microsoft", "SkipSimplifiedLayerNormalization"): "Relu",
-    ("com.microsoft", "SimplifiedLayerNormalization"): "Relu",
-}
-ONE_INPUT = "Relu"
 
 
 def assume_shapes(
@@ -178,7 +165,9 @@ def skeleton(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> Mode
             )
     model.graph.sparse_initializer.extend(source.graph.sparse_initializer)
     model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in computed.items())
-    model.graph.node.extend(stand_in(node) for node in graph.nodes if node.outputs[0] not in computed)
+    for node in graph.nodes:
+        if node.outputs[0] not in computed:
+            model.graph.node.extend(known_to_onnx(node))
     for value in source.graph.output:
         model.graph.output.add().CopyFrom(untyped(value))
     return model
@@ -191,20 +180,3 @@ def untyped(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
     else:
         copy.type.CopyFrom(value.type)
     return copy
-
-
-def stand_in(node: Node) -> onnx.NodeProto:
-    other = STAND_INS.get((node.domain, node.op_type))
-    if other is None:
-        return node.proto
-    inputs = node.inputs[:1] if other == ONE_INPUT else node.inputs[:3]
-    outputs = node.outputs[:1]
-    kept = (
-        {name: value for name, value in node.attributes.items() if name in CONV_ATTRIBUTES}
-        if other == "Conv"
-        else {}
-    )
-    return helper.make_node(other, list(inputs), list(outputs), name=node.name, **kept)
-
-
-CONV_ATTRIBUTES = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
