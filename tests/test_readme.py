@@ -1,5 +1,6 @@
 """The README's code organization and the floor table name what is really there."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -36,3 +37,15 @@ def test_the_floor_table_is_the_one_that_the_tests_hold() -> None:
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text("utf-8"))
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_list_of_files_is_fresh() -> None:
+    spec = importlib.util.spec_from_file_location("list_files", ROOT / "docs" / "list_files.py")
+    assert spec
+    assert spec.loader
+    listing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(listing)
+    assert [path.name for path in listing.modules() if not listing.first_line(path)] == []
+    assert listing.render() == (ROOT / "docs" / "files.md").read_text("utf-8"), (
+        "run python docs/list_files.py"
+    )
