@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxprune.errors import UsageError
 
-LEAST_RUNGS = 4  # counts that a group should be able to choose from before the preferred step pays
+LEAST_RUNGS = 2  # counts that a group should be able to choose from before the preferred step pays
 AVX512 = {"AVX512F", "AVX512_SKX", "X86_V4"}  # as numpy names it, by version
 ARM = {"arm64", "aarch64", "armv7l", "armv8l"}
 
@@ -34,11 +34,11 @@ class Alignment:
     def step(self, extent: int) -> int:
         """The step of an axis with this extent.
 
-        The preferred step is halved, not below the hard one, while it leaves fewer than four counts to
+        The preferred step is halved, not below the hard one, while it leaves fewer than two counts to
         choose from; an axis narrower than its step halves it further (8, 4, 2, 1).
 
         >>> [Alignment(4, 16).step(n) for n in (2, 6, 16, 24, 32, 64)]
-        [2, 4, 4, 4, 8, 16]
+        [2, 4, 8, 8, 16, 16]
         """
         step = self.preferred
         while step // 2 >= self.hard and extent < LEAST_RUNGS * step:

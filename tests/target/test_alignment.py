@@ -65,7 +65,7 @@ def test_what_is_narrower_than_the_step_has_a_smaller_one(extent: int, step: int
     assert Alignment(8, 8).step(extent) == step
 
 
-@pytest.mark.parametrize(("extent", "step"), [(64, 16), (63, 8), (32, 8), (16, 4), (10, 4), (3, 2)])
+@pytest.mark.parametrize(("extent", "step"), [(64, 16), (32, 16), (31, 8), (16, 8), (10, 4), (3, 2)])
 def test_the_preferred_step_is_for_groups_with_a_choice(extent: int, step: int) -> None:
     assert Alignment(4, 16).step(extent) == step
 
