@@ -13,7 +13,8 @@ def unary(ctx: NodeContext) -> None:
 
 def cast_like(ctx: NodeContext) -> None:
     """The second input gives its type only; its channels are of no concern here."""
-    ctx.take_all(1)
+    if ctx.initializer(1) is None:
+        ctx.take_all(1)
     ctx.put(ctx.take_all(0))
 
 

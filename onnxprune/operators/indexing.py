@@ -119,8 +119,8 @@ def scatter_nd(ctx: NodeContext) -> None:
     leading = ctx.rank(1) - 1
     for of_data, of_updates in zip(labels[depth:], updates[leading:], strict=True):
         ctx.couple(of_data, of_updates)
-    for of_updates, of_indices in zip(updates[:leading], ctx.take_all(1), strict=False):
-        ctx.couple(of_updates, of_indices)
+    for axis in range(leading):
+        ctx.couple(updates[axis], ctx.take(1, axis))
     ctx.put([*[None] * depth, *labels[depth:]])
 
 
