@@ -1,11 +1,15 @@
 """What pruning may change beside weights: the numbers that the operators bound to channels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from onnxprune.groups import Groups
+from onnxprune.groups.literals import find_numbers
 from onnxprune.onnx_file import Edge
-from onnxprune.onnx_file.host import Computed, Literal
+from onnxprune.onnx_file.host import Literal
+from onnxprune.verification.types import Bits
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Allowed:
     constants: frozenset[str]
 
 
-def allowed(groups: Groups) -> Allowed:
+def allowed(groups: Groups, masks: Mapping[str, Bits]) -> Allowed:
     """By the bindings, reads, supplies, pins and reindexes of the analysis. Linear in their number."""
     found, nodes = groups.findings, groups.graph.nodes
     attributes = {(b.node, b.place) for b in found.bindings if isinstance(b.place, str)}
@@ -32,7 +36,9 @@ def allowed(groups: Groups) -> Allowed:
     attributes |= {(p.node, p.name) for p in found.pins}
     edges = {Edge(s.node, s.place) for s in found.supplies if not isinstance(s.place, str)}
     edges |= {Edge(r.node, r.slot) for r in found.reindexes}
-    edges |= set(sources(groups))
+    every_second = {group.name: np.arange(group.channels) % 2 == 0 for group in groups.prunable}
+    edges |= {literal.edge for part in (masks, every_second) for literal in changed(groups, part)}
+    edges |= set(bound(groups))
     return Allowed(
         frozenset((node_key(nodes[node].outputs), str(name)) for node, name in attributes),
         frozenset((node_key(nodes[edge.node].outputs), edge.slot) for edge in edges),
@@ -42,16 +48,20 @@ def allowed(groups: Groups) -> Allowed:
     )
 
 
-def sources(groups: Groups) -> Iterator[Edge]:
-    """Where the literals enter that numbers bound to channels, or computed from extents, are made of."""
-    found, nodes = groups.findings, groups.graph.nodes
-    bound = [Edge(b.node, b.place) for b in found.bindings if isinstance(b.place, int)]
-    for edge in {*bound, *found.reads}:
-        for origin in groups.host.origins(edge, nodes[edge.node].inputs[edge.slot]):
-            if isinstance(origin, Literal):
-                yield origin.edge
-            elif isinstance(origin, Computed) and origin.scale is not None:
-                yield origin.scale.edge
+def changed(groups: Groups, masks: Mapping[str, Bits]) -> Iterable[Literal]:
+    """The literals that take new values for a mask, those behind computed numbers included."""
+    keep = groups.keep_labels(dict(masks))
+    return find_numbers(groups.graph, groups.findings, groups.host, keep).literals
+
+
+def bound(groups: Groups) -> Iterator[Edge]:
+    """Where literals enter that count channels directly."""
+    for binding in groups.findings.bindings:
+        if isinstance(binding.place, int):
+            name = groups.graph.nodes[binding.node].inputs[binding.place]
+            literal = groups.host.literal(Edge(binding.node, binding.place), name, binding.index)
+            if literal is not None:
+                yield literal.edge
 
 
 def node_key(outputs: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from onnx import ValueInfoProto
 from onnxprune.onnx_file import Graph, Node
 from onnxprune.onnx_file.host import HostValues
 from onnxprune.verification.contraction_rules import CONTRACTIONS
-from onnxprune.verification.elementwise_rules import ELEMENTWISE
+from onnxprune.verification.elementwise_rules import ELEMENTWISE, elementwise
 from onnxprune.verification.extents import Rule, Shape, view_node
 from onnxprune.verification.layout_rules import LAYOUT
 from onnxprune.verification.normalization_rules import NORMALIZATIONS
@@ -33,6 +33,7 @@ def check_channels(original: Graph, pruned: Graph) -> Check:
     """
     faults = list(node_faults(pruned))
     faults += value_faults(original, pruned)
+    faults += broadcast_faults(original, pruned)
     checked = sum(is_checked(pruned, node) for node in pruned.nodes)
     detail = f"{checked:,} of {len(pruned.nodes):,} nodes"
     missing = Counter(
@@ -85,6 +86,26 @@ def value_faults(original: Graph, pruned: Graph) -> Iterator[str]:
         elif 0 in after and 0 not in before:
             yield f"value {name!r} became empty: {after}"
     yield from declared_faults(original, pruned)
+
+
+def broadcast_faults(original: Graph, pruned: Graph) -> Iterator[str]:
+    """Operands that met with equal extents still do: an axis cut down to 1 would broadcast without a word."""
+    before = {node.outputs[0]: node for node in original.nodes}
+    for node in pruned.nodes:
+        old = before.get(node.outputs[0])
+        if old is None or rule_of(node) is not elementwise or len(old.inputs) != len(node.inputs):
+            continue
+        was, now = aligned(original, old), aligned(pruned, node)
+        for axis, (extents, others) in enumerate(zip(was, now, strict=False), start=1):
+            if len(set(extents)) == 1 and len(set(others)) > 1:
+                yield f"node {node}: extents {others} meet along axis -{axis}, in the original {extents}"
+
+
+def aligned(graph: Graph, node: Node) -> list[tuple[int, ...]]:
+    """The extents of all operands along each axis that all of them have; the last axis comes first."""
+    shapes = [graph.shapes.get(name) for name in node.inputs]
+    known = [shape[::-1] for shape in shapes if shape is not None]
+    return list(zip(*known, strict=False)) if len(known) == len(shapes) else []
 
 
 def declared_faults(original: Graph, pruned: Graph) -> Iterator[str]:

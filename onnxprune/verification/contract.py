@@ -10,35 +10,37 @@ from pathlib import Path
 from google.protobuf.message import Message
 from onnx import ModelProto, ValueInfoProto
 
-from onnxprune.groups import Groups
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.graph import captures
-from onnxprune.verification.allowed import allowed
+from onnxprune.verification.allowed import Allowed
 from onnxprune.verification.contract_nodes import node_faults
-from onnxprune.verification.types import Check, VerifyOptions, judged
+from onnxprune.verification.types import Check, judged
 
 NAME = "contract: I/O names, dtypes, dynamic dims, opset, IR, metadata, nodes unchanged"
 OWN_METADATA = "onnxprune."
 DESCRIPTION = ("name", "data_type", "doc_string", "metadata_props")
 
 
-def check_contract(groups: Groups, pruned: Graph, options: VerifyOptions, file: Path | None) -> Check:
+def check_contract(
+    original: Graph, pruned: Graph, may: Allowed, *, retrained: bool, file: Path | None
+) -> Check:
     """Compare all that must not change.
 
     Args:
-        groups: Of the original; they tell which numbers may change.
+        original: What was pruned.
         pruned: The result.
-        options: Whether the weights were trained again (then a bias may be new).
+        may: Which numbers may change.
+        retrained: Whether the weights were trained again (then a bias may be new).
         file: Where the result was written, if it was: its external data is compared too.
     """
-    before, after = groups.graph.model, pruned.model
+    before, after = original.model, pruned.model
     faults = [
         *model_faults(before, after),
         *value_faults(before, after),
-        *node_faults(before, after, allowed(groups), retrained=options.retrained),
+        *node_faults(before, after, may, retrained=retrained),
         *initializer_faults(before, after),
-        *use_faults(groups.graph, pruned),
+        *use_faults(original, pruned),
     ]
     if file is not None:
         faults += layout_faults(before, after)

@@ -19,11 +19,8 @@ class Counted:
     bytes: int
 
 
-def recount(graph: Graph, original: Graph) -> Counted:
-    """MACs, params and bytes as they are in the file, with nothing derived from masks.
-
-    Constants that the original does not have are numbers that it computed or left implicit, not weights.
-    """
+def recount(graph: Graph) -> Counted:
+    """MACs, params and bytes as they are in the file, with nothing derived from masks."""
     findings, _ = analyse(graph, Options())
     macs = 0
     for term in findings.macs:
@@ -31,22 +28,20 @@ def recount(graph: Graph, original: Graph) -> Counted:
         for extent in term.axes:
             product *= graph.shapes[extent[0]][extent[1]] if isinstance(extent, tuple) else len(extent)
         macs += product
-    old = original.initializers
-    weights = [constant for name, constant in graph.initializers.items() if constant.is_weight and name in old]
+    weights = [constant for constant in graph.initializers.values() if constant.is_weight]
     return Counted(macs, sum(w.size for w in weights), sum(w.nbytes for w in weights))
 
 
-def check_cost(graph: Graph, original: Graph, promised: CostLike | None) -> Check:
+def check_cost(graph: Graph, promised: CostLike | None) -> Check:
     """The pruned model costs what `count(groups, masks)` said that it would.
 
     Args:
         graph: The pruned model, with shapes under the original's input shapes.
-        original: What it was made of.
         promised: The cost; None skips the check.
     """
     if promised is None:
         return skipped(NAME, "no expected cost was given")
-    counted = recount(graph, original)
+    counted = recount(graph)
     faults = [
         f"{unit}: promised {getattr(promised, unit):,}, counted {getattr(counted, unit):,}"
         for unit in ("macs", "params", "bytes")

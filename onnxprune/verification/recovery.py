@@ -91,7 +91,7 @@ def recover_masks(groups: Groups, pruned: Graph) -> dict[str, Bits]:
     start = np.cumsum([0, *sizes])
     frozen = np.repeat([group.frozen is not None for group in groups], sizes)
     marks = np.where(frozen, KEPT, UNKNOWN).astype(np.int8)
-    matching = Matching(groups, pruned, marks, start, allowed(groups).constants)
+    matching = Matching(groups, pruned, marks, start, allowed(groups, {}).constants)
     settle(matching)
     masks = {
         group.name: marks[first : first + group.channels] == KEPT

@@ -113,7 +113,10 @@ class VerificationReport:
 
     def __getitem__(self, name: str) -> Check:
         """The check whose name begins so."""
-        return next(check for check in self.checks if check.name.startswith(name))
+        for check in self.checks:
+            if check.name.startswith(name):
+                return check
+        raise KeyError(name)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for verify.json."""

@@ -11,6 +11,7 @@ from onnxprune.groups import Groups, find_groups
 from onnxprune.masks import check_masks
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.verification import channels, contract, law, recount, schema, weights
+from onnxprune.verification.allowed import allowed
 from onnxprune.verification.lens import see, see_further
 from onnxprune.verification.recovery import CannotRecover, recover_masks
 from onnxprune.verification.sessions import CannotRun, Runnable, runnable
@@ -27,6 +28,8 @@ from onnxprune.verification.types import (
 
 DEFAULT = VerifyOptions()
 BROKEN = "not run: extents do not fit, and a run could read beyond the weights"
+APART = "not looked at: the nodes do not hang together"
+LATER = (contract.NAME, weights.NAME, schema.NAME, recount.NAME, law.RUNS, law.LAW)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def verify(
     except ModelError as error:
         if error.code != "E309":
             raise
-        return VerificationReport((Check(channels.NAME, Status.FAIL, error.message, (str(error),)),))
+        apart = [skipped(name, APART) for name in LATER]
+        return VerificationReport(
+            (Check(channels.NAME, Status.FAIL, error.message, (error.message,)), *apart)
+        )
     origin = find_origin(groups, graph, masks, seen)
     checks = list(structure(origin, seen, pruned, options))
     if any(check.status is Status.FAIL for check in checks if check.name in (channels.NAME, schema.NAME)):
@@ -132,7 +138,8 @@ def structure(
         seen = see_further(seen)
         fits = channels.check_channels(groups.graph, seen)
     yield fits
-    yield contract.check_contract(groups, seen, options, file)
+    may = allowed(groups, origin.masks or {})
+    yield contract.check_contract(groups.graph, seen, may, retrained=options.retrained, file=file)
     if origin.masks is not None:
         yield weights.check_weights(groups, seen, origin.masks, retrained=options.retrained)
     else:
@@ -141,7 +148,7 @@ def structure(
     if fits.status is Status.FAIL:
         yield skipped(recount.NAME, "extents do not fit, so that nothing can be counted")
     else:
-        yield recount.check_cost(seen, groups.graph, options.cost)
+        yield recount.check_cost(seen, options.cost)
 
 
 def running(origin: Origin, seen: Graph, samples: Iterable[Feeds], options: VerifyOptions) -> Iterator[Check]:

@@ -64,7 +64,7 @@ def expected_cuts(
     groups: Groups, masks: Mapping[str, Bits]
 ) -> Iterator[tuple[str, Initializer, list[Bits | None]]]:
     """(name, constant, keep bits of each axis or None) of every constant that holds no numbers to change."""
-    keep, numbers = groups.keep_labels(dict(masks)), allowed(groups).constants
+    keep, numbers = groups.keep_labels(dict(masks)), allowed(groups, masks).constants
     for name, constant in groups.graph.initializers.items():
         labels: Sequence[AxisLabels] = groups.axis_labels(name)
         if name not in numbers:
