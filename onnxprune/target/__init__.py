@@ -3,13 +3,15 @@
 bounds.py        parse_target: `macs=50%`, `params=1.2M`, `bytes=600KiB`
 alignment.py     resolve_align: channel counts that kernels like, by provider and processor
 constraints.py   Constraints: which kept counts a group may have
-projection.py    project: from any preference to masks; reachable: the least cost there is
+reach.py         reachable: the least cost there is; settle: the alignment that a target leaves room for
+projection.py    project: from any preference to masks
 """
 
 from onnxprune.target.alignment import Alignment, resolve_align
 from onnxprune.target.bounds import Bound, Target, parse_target
 from onnxprune.target.constraints import Constraints, parse_min_keep
-from onnxprune.target.projection import Scores, project, reachable, require_reachable
+from onnxprune.target.projection import Scores, project
+from onnxprune.target.reach import reachable, require_reachable, settle
 
 __all__ = [
     "Alignment",
@@ -23,4 +25,5 @@ __all__ = [
     "reachable",
     "require_reachable",
     "resolve_align",
+    "settle",
 ]

@@ -1,7 +1,7 @@
 """Which kept counts a group may have: aligned, and never fewer than asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, gcd
 
 import numpy as np
@@ -28,6 +28,15 @@ class Constraints:
     align: Alignment = field(default_factory=lambda: resolve_align("auto"))
     min_keep: float = 0.1
     steps: Mapping[str, int] = field(default_factory=dict)
+
+    def finer(self) -> "Constraints | None":
+        """The same with the next finer alignment; None where there is none."""
+        align = self.align.finer()
+        return None if align is None else replace(self, align=align)
+
+    def finest(self) -> "Constraints":
+        """The same with the hard step everywhere."""
+        return replace(self, align=replace(self.align, preferred=self.align.hard, choices=1))
 
     def step(self, group: Group) -> int:
         """The step of the physical extent of a group."""

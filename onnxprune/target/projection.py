@@ -15,17 +15,17 @@ redistribute, misses its own budget in nearly every draw in which it acts.)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.cost import Cost, CostModel
-from onnxprune.errors import TargetError, UsageError
-from onnxprune.groups import Group, Groups
+from onnxprune.cost import CostModel
+from onnxprune.errors import UsageError
+from onnxprune.groups import Groups
 from onnxprune.masks import Masks, all_true
 from onnxprune.target.bounds import Target
 from onnxprune.target.constraints import Constraints
+from onnxprune.target.reach import lowest, settle
 
 Scores = Mapping[str, NDArray[np.float64]]
 Counts = NDArray[np.int64]
@@ -74,7 +74,7 @@ def project(scores: Scores, cost_model: CostModel, *, target: Target, constraint
             Groups without scores keep everything.
         cost_model: Of the groups.
         target: Upper bounds. Where all channels fit, all are kept.
-        constraints: Alignment and least kept counts.
+        constraints: Alignment and least kept counts; `settle` makes them finer where the target needs it.
 
     Returns:
         Masks of all prunable groups. At or under every bound; no group could take back one aligned step.
@@ -87,7 +87,7 @@ def project(scores: Scores, cost_model: CostModel, *, target: Target, constraint
     groups = cost_model.groups
     check_scores(scores, groups)
     free = [group for group in groups.prunable if group.name in scores]
-    require_reachable(cost_model, target=target, constraints=constraints, free=free)
+    constraints = settle(cost_model, target=target, constraints=constraints, free=free)
     limits = Limits(cost_model, target.limits(cost_model.count({})))
     kept = climb(steps_of(scores, cost_model, constraints), lowest(cost_model, constraints, free), limits)
     masks = all_true(groups)
@@ -149,51 +149,6 @@ def closed(steps: Steps, kept: Counts, limits: Limits) -> Counts:
     tried = np.tile(kept, (len(groups), 1))
     tried[np.arange(len(groups)), groups] += steps.adds[first]
     return groups[~limits.allow(tried)]
-
-
-def lowest(cost_model: CostModel, constraints: Constraints, free: list[Group]) -> Counts:
-    """(G,) kept counts with every free group on its lowest rung."""
-    kept = cost_model.channels.copy()
-    for group in free:
-        kept[cost_model.names.index(group.name)] = constraints.rungs(group)[0]
-    return kept
-
-
-def reachable(cost_model: CostModel, constraints: Constraints) -> Cost:
-    """The least cost that masks can have: every prunable group on its lowest rung."""
-    return least_cost(cost_model, constraints, list(cost_model.groups.prunable))
-
-
-def least_cost(cost_model: CostModel, constraints: Constraints, free: list[Group]) -> Cost:
-    costs = cost_model.count_kept(lowest(cost_model, constraints, free)[None])
-    return Cost(int(costs.macs[0]), int(costs.params[0]), int(costs.bytes[0]))
-
-
-def require_reachable(
-    cost_model: CostModel, *, target: Target, constraints: Constraints, free: list[Group] | None = None
-) -> None:
-    """Check a target before any work.
-
-    Args:
-        cost_model: Of the groups.
-        target: Upper bounds.
-        constraints: Alignment and least kept counts.
-        free: The groups that may lose channels; all prunable ones by default.
-
-    Raises:
-        TargetError: E701, no masks meet it; states the least cost that can be reached.
-    """
-    free = list(cost_model.groups.prunable) if free is None else free
-    least, whole = least_cost(cost_model, constraints, free), cost_model.count({})
-    for bound in target.bounds:
-        reached, original = getattr(least, bound.quantity), getattr(whole, bound.quantity)
-        if reached > bound.limit(whole):
-            raise TargetError(
-                "E701",
-                f"{bound} is impossible: the smallest reachable is {ceil(1000 * reached / original) / 10}% "
-                f"({reached} of {original}) at {constraints}",
-                hint="ask for more, or loosen --align, --min-keep, --skip or --only",
-            )
 
 
 def check_scores(scores: Scores, groups: Groups) -> None:

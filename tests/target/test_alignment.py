@@ -50,7 +50,7 @@ def test_this_processor_has_some_vector_extension() -> None:
 
 
 def test_a_number_is_taken_as_it_is() -> None:
-    assert resolve_align("12") == Alignment(12, 12, "as asked")
+    assert resolve_align("12") == Alignment(12, 12, why="as asked")
 
 
 @pytest.mark.parametrize("text", ["0", "-4", "4.5", "Auto", "", "eight"])
@@ -66,13 +66,23 @@ def test_what_is_narrower_than_the_step_has_a_smaller_one(extent: int, step: int
 
 
 @pytest.mark.parametrize(("extent", "step"), [(64, 16), (32, 16), (31, 8), (16, 8), (10, 4), (3, 2)])
-def test_the_preferred_step_is_for_groups_with_a_choice(extent: int, step: int) -> None:
-    assert Alignment(4, 16).step(extent) == step
+def test_the_preferred_step_can_be_for_groups_with_a_choice(extent: int, step: int) -> None:
+    assert Alignment(4, 16, choices=2).step(extent) == step
 
 
-@given(st.integers(1, 5000), st.integers(1, 64), st.integers(0, 3))
-def test_a_step_fits_into_its_extent_and_halves_the_asked_one(extent: int, hard: int, doublings: int) -> None:
-    asked = Alignment(hard, hard << doublings)
+def test_alignment_gets_finer_down_to_its_hard_step() -> None:
+    found = [Alignment(4, 16)]
+    while (finer := found[-1].finer()) is not None:
+        found.append(finer)
+    steps = [[align.step(extent) for extent in (16, 32, 64)] for align in found]
+    assert steps == [[16, 16, 16], [8, 16, 16], [4, 8, 16], [4, 4, 4]]
+
+
+@given(st.integers(1, 5000), st.integers(1, 64), st.integers(0, 3), st.integers(1, 4))
+def test_a_step_fits_into_its_extent_and_halves_the_asked_one(
+    extent: int, hard: int, doublings: int, choices: int
+) -> None:
+    asked = Alignment(hard, hard << doublings, choices)
     step = asked.step(extent)
     assert 1 <= step <= extent
     assert step >= min(hard, step) and (step >= hard or extent < hard)  # noqa: PT018
