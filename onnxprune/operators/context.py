@@ -252,7 +252,14 @@ class NodeContext:
 
     def put(self, labels: Sequence[AxisLabels], index: int = 0) -> None:
         if index < len(self.node.outputs) and self.node.outputs[index]:
-            self.store.values[self.node.outputs[index]] = tuple(labels)
+            self.store.values[self.node.outputs[index]] = tuple(self.wide(axis) for axis in labels)
+
+    def wide(self, labels: AxisLabels) -> AxisLabels:
+        """The labels; an axis with a single channel cannot lose it and becomes fixed."""
+        if labels is None or len(labels) > 1:
+            return labels
+        self.freeze(labels, "it is the only channel")
+        return None
 
     def fresh(self, count: int) -> Labels:
         return self.store.fresh(count)

@@ -54,9 +54,6 @@ def split(ctx: NodeContext) -> None:
     starts = np.cumsum([0, *sizes])
     parts = [None if whole is None else whole[a:b] for a, b in pairwise(starts)]
     for index, part in enumerate(parts):
-        # a part of one channel cannot lose it
-        if part is not None and len(part) == 1:
-            ctx.freeze(part, "a part of a Split with only one channel")
         ctx.put([*labels[:axis], part, *labels[axis + 1 :]], index)
     if whole is None:
         return
@@ -123,8 +120,6 @@ def sliced(ctx: NodeContext, part: Range, labels: Labels) -> Labels:
     ctx.couple(blocks[np.arange(len(blocks)) // step * step], blocks)
     bind_bound(ctx, STARTS, part.index, labels, bound=part.start, offset=offset)
     bind_bound(ctx, ENDS, part.index, labels, bound=part.end)
-    if len(picked) == 1:
-        ctx.freeze(picked, "the only channel that a Slice picks")
     return picked
 
 

@@ -1,0 +1,33 @@
+"""The law on random models built from the supported operators."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, given, settings
+from onnx import ModelProto, printer
+
+from tests.law.check import Trial, check_law
+from tests.law.random_models import random_models
+
+RELAXED = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def holds(made: ModelProto, trial: Trial) -> None:
+    with TemporaryDirectory() as folder:
+        try:
+            check_law(made, Path(folder), trial)
+        except Exception as error:
+            error.add_note(printer.to_text(made.graph.__class__(node=made.graph.node, name="law")))
+            raise
+
+
+@RELAXED
+@given(random_models())
+def test_the_law_holds_on_random_models(made: ModelProto) -> None:
+    holds(made, Trial(seeds=range(1)))
+
+
+@RELAXED
+@given(random_models())
+def test_the_law_holds_on_random_models_by_whole_heads_and_groups(made: ModelProto) -> None:
+    holds(made, Trial(seeds=range(1), heads=True))
