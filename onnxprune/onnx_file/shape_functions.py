@@ -73,6 +73,10 @@ def transpose(node: Node, x: Array) -> Array:
     return np.transpose(x, node.attr("perm"))
 
 
+def expand(node: Node, x: Array, shape: Array) -> Array:
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape)))
+
+
 def divide(node: Node, a: Array, b: Array) -> Array:
     if a.dtype.kind in "iu":
         return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), a.dtype)
@@ -126,6 +130,7 @@ MOVES: dict[str, Callable[..., Array]] = {
     "Identity": identity,
     "Where": where,
     "Transpose": transpose,
+    "Expand": expand,
 }
 COMPUTES: dict[str, Callable[..., Array]] = {
     "Cast": cast,
@@ -137,7 +142,6 @@ COMPUTES: dict[str, Callable[..., Array]] = {
     "ReduceSum": reduce_(np.sum),
     "ReduceMax": reduce_(np.max),
     "ReduceMin": reduce_(np.min),
-    "Expand": lambda node, x, shape: np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape))),
     "Add": elementwise(np.add),
     "Sub": elementwise(np.subtract),
     "Mul": elementwise(np.multiply),
