@@ -1,8 +1,4 @@
-"""Looking at values inside a model: a temporary copy gives them as outputs, batch by batch.
-
-The values of interest are the inputs of contractions, where the law cuts: what a Conv or a MatMul reads of a
-removed channel is exactly what is missing afterwards.
-"""
+"""Looking at values inside a model: a temporary copy gives them as outputs, batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +6,17 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from onnxprune.criteria.cuts import value_of
 from onnxprune.criteria.options import Feed
-from onnxprune.errors import DataError
+from onnxprune.errors import DataError, ModelError
 from onnxprune.groups import Groups
-from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file import Edge, Graph
 from onnxprune.operators.context import Cut
 from onnxprune.operators.slots import QUANTISED
+from onnxprune.verification.sessions import CannotRun, Session, runnable
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -42,30 +39,6 @@ class Totals:
 Reduction = Callable[[Array, int], Totals]  # (a value, its channel axis) -> totals of one batch
 
 
-def prunable_cuts(groups: Groups) -> list[Cut]:
-    """Inputs of contractions through which prunable channels run, computed from data."""
-    free = np.array([group.frozen is None for group in groups] + [False])
-    data = computed_from_data(groups.graph)
-    return [
-        cut
-        for cut in groups.findings.cuts
-        if value_of(groups.graph, cut) in data and free[groups.components.group[cut.labels]].any()
-    ]
-
-
-def value_of(graph: Graph, cut: Cut) -> str:
-    return graph.nodes[cut.edge.node].inputs[cut.edge.slot]
-
-
-def computed_from_data(graph: Graph) -> set[str]:
-    """Values that depend on the inputs of the graph."""
-    found = {value.name for value in graph.inputs}
-    for node in graph.nodes:
-        if found.intersection(node.inputs):
-            found.update(filter(None, node.outputs))
-    return found
-
-
 def collect(
     groups: Groups, cuts: Sequence[Cut], feeds: Iterable[Feed], reduction: Reduction
 ) -> dict[Place, Totals]:
@@ -78,60 +51,69 @@ def collect(
         reduction: Applied to each value of each run.
 
     Raises:
-        DataError: E504, where there are no inputs.
+        ModelError: E309, the model does not run.
+        DataError: E503, the inputs do not fit the model; E504, there are none.
     """
     graph = groups.graph
-    places = {(value_of(graph, cut), cut.axis): cut for cut in cuts}
-    session = open_session(graph, {name: cut for (name, _), cut in places.items()})
-    names = [READ + str(number) for number in range(len({name for name, _ in places}))]
-    by_name = dict(zip(dict.fromkeys(name for name, _ in places), names, strict=True))
+    places = list(dict.fromkeys((value_of(graph, cut), cut.axis) for cut in cuts))
+    edges = {value_of(graph, cut): cut.edge for cut in cuts}
     totals: dict[Place, Totals] = {}
-    for feed in portions(graph, feeds, rows_per_run(graph, by_name)):
-        values = dict(zip(by_name, session.run(names, dict(feed)), strict=True))
-        for place in places:
-            name, axis = place
+    if not places:
+        return totals
+    session = open_session(graph, edges)
+    for feed in portions(graph, feeds, rows_per_run(graph, edges)):
+        values = dict(zip(edges, run(session, feed), strict=True))
+        for name, axis in places:
             new = reduction(values[name], axis)
-            totals[place] = totals[place] + new if place in totals else new
-    if places and not totals:
-        raise DataError("E504", "there are no calibration inputs")
+            totals[name, axis] = totals[name, axis] + new if (name, axis) in totals else new
+    if not totals:
+        fixed = fixed_batch(graph)
+        rows = f" that fill the model's batch of {fixed}" if fixed else ""
+        raise DataError("E504", f"there are no calibration inputs{rows}")
     return totals
 
 
-def open_session(graph: Graph, cuts: Mapping[str, Cut]) -> ort.InferenceSession:
-    """A session on a copy of the model that gives these values as float outputs."""
-    model = ModelProto()
-    model.CopyFrom(graph.model)
-    for number, (name, cut) in enumerate(cuts.items()):
-        model.graph.node.extend(reader(model, graph, name, cut, f"{READ}{number}"))
-        model.graph.output.append(ValueInfoProto(name=f"{READ}{number}"))
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    folder = str(graph.path.parent.resolve())
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+def open_session(graph: Graph, edges: Mapping[str, Edge]) -> Session:
+    """A session on a copy of the model that gives these values as floats, and nothing else."""
+    source = runnable(graph.model, graph.path.parent)
+    del source.model.graph.output[:]
+    for number, (name, edge) in enumerate(edges.items()):
+        source.model.graph.node.append(reader(source.model, graph, name, edge, f"{READ}{number}"))
+        source.model.graph.output.append(ValueInfoProto(name=f"{READ}{number}"))
+    try:
+        return Session(source, optimised=True)
+    except CannotRun as error:
+        raise ModelError("E309", f"{graph.path.name} does not run", cause=str(error)) from error
 
 
-def reader(model: ModelProto, graph: Graph, name: str, cut: Cut, output: str) -> Iterator[NodeProto]:
-    """Nodes that turn a value into floats; integers into the numbers that they stand for."""
-    node = graph.nodes[cut.edge.node]
-    slots = QUANTISED.get((node.domain, node.op_type), {}).get(cut.edge.slot)
+def run(session: Session, feed: Feed) -> list[Array]:
+    try:
+        return session.run(feed)
+    except CannotRun as error:
+        raise DataError("E503", "the model does not take the calibration inputs", cause=str(error)) from error
+
+
+def reader(model: ModelProto, graph: Graph, name: str, edge: Edge, output: str) -> NodeProto:
+    """A node that turns a value into floats; integers into the numbers that they stand for.
+
+    A scale that the reading operator does not have is added to the model, in place.
+    """
+    node = graph.nodes[edge.node]
+    slots = QUANTISED.get((node.domain, node.op_type), {}).get(edge.slot)
     if slots is None:
-        yield helper.make_node("Cast", [name], [output], output, to=TensorProto.FLOAT)
-        return
+        return helper.make_node("Cast", [name], [output], output, to=TensorProto.FLOAT)
     scale = node.inputs[slots.scale] if slots.scale >= 0 else f"{output}_one"
     if slots.scale < 0:
         model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), scale))
     zero_point = node.inputs[slots.zero_point] if 0 <= slots.zero_point < len(node.inputs) else ""
-    yield helper.make_node("DequantizeLinear", [name, scale, zero_point], [output], output)
+    return helper.make_node("DequantizeLinear", [name, scale, zero_point], [output], output)
 
 
 def rows_per_run(graph: Graph, names: Iterable[str]) -> int:
     """How many rows keep the probed values of one run small."""
-    shapes = [graph.shapes.get(name, ()) for name in names]
-    batch = max(
-        1, *(graph.assumed[value.name][0] for value in graph.inputs if graph.assumed.get(value.name)), 1
-    )
-    return max(1, MEMORY * batch // max(1, 4 * sum(map(prod, shapes))))
+    elements = sum(prod(graph.shapes.get(name, ())) for name in names)
+    batch = max((shape[0] for shape in graph.assumed.values() if shape), default=1)
+    return max(1, MEMORY * batch // max(1, 4 * elements))
 
 
 def portions(graph: Graph, feeds: Iterable[Feed], rows: int) -> Iterator[Feed]:
@@ -139,8 +121,7 @@ def portions(graph: Graph, feeds: Iterable[Feed], rows: int) -> Iterator[Feed]:
 
     Rows that do not fill a fixed batch are left out; inputs that have no common batch axis run as they are.
     """
-    extents = {value.dims[0] for value in graph.inputs if value.dims}
-    fixed = next((n for n in extents if isinstance(n, int)), None)
+    fixed = fixed_batch(graph)
     for feed in feeds:
         lengths = {len(array) if array.ndim else -1 for array in feed.values()}
         total = max(lengths, default=0)
@@ -150,3 +131,9 @@ def portions(graph: Graph, feeds: Iterable[Feed], rows: int) -> Iterator[Feed]:
         size = fixed or rows
         for start in range(0, total - size + 1 if fixed else total, size):
             yield {name: array[start : start + size] for name, array in feed.items()}
+
+
+def fixed_batch(graph: Graph) -> int | None:
+    """The first extent of the inputs where the model fixes it."""
+    extents = (value.dims[0] for value in graph.inputs if value.dims)
+    return next((n for n in extents if isinstance(n, int)), None)

@@ -3,8 +3,9 @@
 import numpy as np
 
 from onnxprune.criteria.activations import Array, required
+from onnxprune.criteria.cuts import prunable_cuts, value_of
 from onnxprune.criteria.options import Options, Scores
-from onnxprune.criteria.probe import Totals, collect, prunable_cuts, value_of
+from onnxprune.criteria.probe import Totals, collect
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
 from onnxprune.operators.context import Cut
