@@ -17,6 +17,7 @@ from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.restrict import restrict
 from onnxprune.masks import Masks, masks_hash, model_hash
 from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import check_output, save_model
 from onnxprune.pruning import prune
 from onnxprune.target import Constraints, Target, require_reachable
@@ -141,7 +142,7 @@ def write_pruned(
         reports.append(report)
         require_ok(report)
 
-    external = {name for name, constant in graph.initializers.items() if constant.is_external}
+    external = external_locations(graph.model)
     saved = save_model(model, out, source=graph.path, force=force, check=check, external=external)
     return Pruned(groups, masks, cost.count({}), cost.count(masks), reports[0], saved.model, saved.warnings)
 

@@ -17,21 +17,31 @@ from onnxprune.verification.elementwise_rules import ELEMENTWISE, elementwise
 from onnxprune.verification.extents import Rule, Shape, view_node
 from onnxprune.verification.layout_rules import LAYOUT
 from onnxprune.verification.normalization_rules import NORMALIZATIONS
+from onnxprune.verification.quantised_rules import QUANTISED_RULES
 from onnxprune.verification.recurrent_rules import RECURRENT
 from onnxprune.verification.types import Check, judged
 
-RULES: dict[tuple[str, str], Rule] = {**CONTRACTIONS, **NORMALIZATIONS, **ELEMENTWISE, **LAYOUT, **RECURRENT}
+RULES: dict[tuple[str, str], Rule] = {
+    **CONTRACTIONS,
+    **NORMALIZATIONS,
+    **ELEMENTWISE,
+    **LAYOUT,
+    **RECURRENT,
+    **QUANTISED_RULES,
+}
 NAME = "channels fit at every node"
 
 
-def check_channels(original: Graph, pruned: Graph) -> Check:
+def check_channels(original: Graph, pruned: Graph, *, final: bool = True) -> Check:
     """Extents at every node of the pruned model, and against those of the original.
 
     Args:
         original: The graph that was pruned.
         pruned: The result, with shapes under the same input shapes (`lens`).
+        final: All extents that can be known are: an output without any is a fault.
     """
     faults = list(node_faults(pruned))
+    faults += unknown_faults(original, pruned) if final else []
     faults += value_faults(original, pruned)
     faults += broadcast_faults(original, pruned)
     checked = sum(is_checked(pruned, node) for node in pruned.nodes)
@@ -68,14 +78,19 @@ def node_faults(graph: Graph) -> Iterator[str]:
             yield f"node {node}: its extents cannot be those of a {node.op_type} ({error})"
 
 
+def unknown_faults(original: Graph, pruned: Graph) -> Iterator[str]:
+    for output in original.outputs:
+        if output.name in original.shapes and output.name not in pruned.shapes:
+            before = original.shapes[output.name]
+            yield f"graph output {output.name!r}: its extents are {before} in the original and unknown now"
+
+
 def value_faults(original: Graph, pruned: Graph) -> Iterator[str]:
     """Values keep their axes and never grow; graph outputs keep their extents; nothing becomes empty."""
     outputs = {output.name for output in original.outputs}
     for name, before in original.shapes.items():
         after = pruned.shapes.get(name)
         if after is None:
-            if name in outputs or name in pruned.initializers:
-                yield f"value {name!r}: its extents are {before} in the original and unknown now"
             continue
         if name in outputs and after != before:
             yield f"graph output {name!r}: got {after}, expected {before}"

@@ -89,6 +89,8 @@ UNARY = (
     *("MeanVarianceNormalization", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu"),
     *("Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt"),
     *("Swish", "Tan", "Tanh", "ThresholdedRelu"),
+    *("Bernoulli", "CumProd", "RandomNormalLike", "RandomUniformLike", "ReverseSequence"),
+    *("RotaryEmbedding", "ScatterElements", "ScatterND", "TensorScatter", "Trilu"),
 )
 BROADCASTING = (
     *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater"),
@@ -111,6 +113,7 @@ ELEMENTWISE: dict[tuple[str, str], Rule] = {
     **{("", name): pool for name in POOLS},
     **{("", name): reduction for name in REDUCTIONS},
     **{("", name): anything for name in FREE},
+    **{("", name): pool for name in ("GridSample", "MaxUnpool")},
     ("", "ArgMax"): arg_extremum,
     ("", "ArgMin"): arg_extremum,
     ("", "TopK"): top_k,

@@ -133,7 +133,7 @@ def structure(
 ) -> Iterator[Check]:
     """The checks that run nothing; shapes that only a run can tell are filled in where the known ones fit."""
     groups, file = origin.groups, pruned if isinstance(pruned, Path) else None
-    fits = channels.check_channels(groups.graph, seen)
+    fits = channels.check_channels(groups.graph, seen, final=False)
     if fits.status is not Status.FAIL:
         seen = see_further(seen)
         fits = channels.check_channels(groups.graph, seen)

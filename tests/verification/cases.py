@@ -84,6 +84,31 @@ TOKENS_WEIGHTS: dict[str, Weight] = {
     "head": (8, 11),
 }
 
+QUANTISED = """
+    q = QuantizeLinear(x, s, z)
+    a = QLinearConv(q, s, z, w1, ws1, wz1, s, z, b1)
+    r = com.microsoft.QLinearSigmoid(a, s, z, s, z)
+    t = com.microsoft.QLinearAdd(a, s, z, r, s, z, s, z)
+    c = QLinearConv(t, s, z, w2, ws2, wz2, s, z, b2)
+    y = DequantizeLinear(c, s, z)
+"""
+
+
+def quantised_weights() -> dict[str, Weight]:
+    rng = np.random.default_rng(0)
+    return {
+        "s": np.array(0.02, np.float32),
+        "z": np.array(100, np.uint8),
+        "w1": rng.integers(-99, 99, (8, 3, 1, 1), np.int8),
+        "b1": rng.integers(-99, 99, 8, np.int32),
+        "ws1": rng.uniform(0.01, 0.02, 8).astype(np.float32),
+        "wz1": np.zeros(8, np.int8),
+        "w2": rng.integers(-99, 99, (4, 8, 1, 1), np.int8),
+        "b2": rng.integers(-99, 99, 4, np.int32),
+        "ws2": rng.uniform(0.01, 0.02, 4).astype(np.float32),
+        "wz2": np.zeros(4, np.int8),
+    }
+
 
 @dataclass(frozen=True)
 class Case:
@@ -137,6 +162,12 @@ def shuffle(folder: Path) -> Case:
 
 def tokens(folder: Path, *, exact: bool = False) -> Case:
     return case(model("int64[N,S] ids => float[N,S,11] y", TOKENS, **TOKENS_WEIGHTS), folder, exact=exact)
+
+
+def quantised(folder: Path) -> Case:
+    """A model whose inner shapes onnx cannot infer: only a run tells."""
+    made = model("float[N,3,6,6] x => float[N,4,6,6] y", QUANTISED, **quantised_weights())
+    return case(made, folder)
 
 
 def copy_of(proto: ModelProto) -> ModelProto:

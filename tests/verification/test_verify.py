@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from onnxprune.cost import count
 from onnxprune.errors import VerificationError
@@ -15,6 +15,7 @@ from onnxprune.masks import all_true
 from onnxprune.onnx_file import load_graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import save_model
+from onnxprune.pipeline import write_pruned
 from onnxprune.pruning import prune
 from onnxprune.verification import VerifyOptions, require_ok, sessions, verify
 from tests.law.build import model, save
@@ -24,6 +25,7 @@ from tests.verification.cases import (
     Case,
     change,
     cnn,
+    quantised,
     random_masks,
     shuffle,
     statuses,
@@ -33,7 +35,7 @@ from tests.verification.cases import (
 ALL_PASS = dict.fromkeys(("channels", "contract", "kept", "onnx", "cost", "runs", "masked"), "PASS")
 
 
-@pytest.mark.parametrize("build", [cnn, shuffle, tokens])
+@pytest.mark.parametrize("build", [cnn, shuffle, tokens, quantised])
 def test_a_correct_prune_passes_every_check(build: type[Case], tmp_path: Path) -> None:
     report = build(tmp_path).verify()
     assert statuses(report) == ALL_PASS, report
@@ -189,6 +191,24 @@ def test_external_data_is_verified_in_memory_and_as_written(tmp_path: Path) -> N
     assert statuses(case.verify(other / "small.onnx")) == ALL_PASS
     onnx.save(onnx.load(other / "small.onnx"), other / "inside.onnx")
     assert "inside the model now" in case.verify(other / "inside.onnx")["contract"].detail
+
+
+def test_two_weights_files_stay_two(tmp_path: Path) -> None:
+    made = model("float[N,3,6,6] x => float[N,5] y", CNN, **CNN_WEIGHTS)
+    for number, weight in enumerate(t for t in made.graph.initializer if t.name != "target"):
+        file, raw = tmp_path / f"shard{number % 2}.bin", numpy_helper.to_array(weight).tobytes()
+        offset = file.stat().st_size if file.exists() else 0
+        with file.open("ab") as shard:
+            shard.write(raw)
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", file.name), ("offset", offset), ("length", len(raw))):
+            weight.external_data.add(key=key, value=str(value))
+    groups = find_groups(load_graph(save(made, tmp_path)))
+    masks = random_masks(groups, np.random.default_rng(0), 0.6)
+    written = write_pruned(groups, masks, tmp_path / "small.onnx")
+    assert statuses(written.report) == ALL_PASS
+    assert sorted(p.name for p in (tmp_path / "small.onnx.data").iterdir()) == ["shard0.bin", "shard1.bin"]
 
 
 def test_values_in_external_data_are_compared(tmp_path: Path) -> None:
