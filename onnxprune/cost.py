@@ -40,6 +40,41 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Extents:
+    """Extents as linear functions of the kept counts: fixed + sum of (indices a channel takes) * kept.
+
+    Few groups run over one axis, so only those are stored: `groups` and `widths` of all axes in a row,
+    each axis beginning at its `starts`. Every axis has at least one entry.
+    """
+
+    fixed: Counts  # (E,)
+    groups: Counts  # (entries,)
+    widths: Counts  # (entries,)
+    starts: Counts  # (E,)
+
+    @staticmethod
+    def of(rows: list[Counts], channels: Counts) -> "Extents":
+        """From the indices of each axis in each group (G,) and in none (last)."""
+        found = [np.flatnonzero(row[:-1]) if row[:-1].any() else np.zeros(1, np.int64) for row in rows]
+        groups = np.concatenate([*found, np.zeros(0, np.int64)]).astype(np.int64)
+        widths = [row[own] // channels[own] for row, own in zip(rows, found, strict=True)]
+        return Extents(
+            np.array([row[-1] for row in rows], np.int64),
+            groups,
+            np.concatenate([*widths, np.zeros(0, np.int64)]).astype(np.int64),
+            np.cumsum([0, *(len(own) for own in found)])[:-1],
+        )
+
+    def evaluate(self, kept: Counts) -> Counts:
+        """(B, G) kept counts -> (B, E + 1) extents; the last is 1."""
+        ones = np.ones((len(kept), 1), np.int64)
+        if not len(self.fixed):
+            return ones
+        sums = np.add.reduceat(kept[:, self.groups] * self.widths, self.starts, axis=1)
+        return np.concatenate([sums + self.fixed, ones], axis=1)
+
+
+@dataclass(frozen=True)
 class Products:
     """Terms fixed * product of extents; `axes` is padded with the index of a constant 1."""
 
@@ -69,7 +104,7 @@ class CostModel:
         stored = [i for i in graph.initializers.values() if i.is_weight]
         self._sizes = self._products([(1, tuple((i.name, a) for a in range(len(i.shape)))) for i in stored])
         self._bits = np.array([i.bits for i in stored], np.int64)
-        self._matrix = np.array(self._rows, np.int64).reshape(len(self._rows), len(groups) + 1)
+        self._extents = Extents.of(self._rows, self.channels)
 
     def _products(self, terms: list[tuple[int, tuple[Axis | Labels, ...]]]) -> Products:
         """Extents that never change go into the fixed factor."""
@@ -89,7 +124,7 @@ class CostModel:
         return Products(np.array(fixed, np.int64), np.array(padded, np.int64).reshape(len(fixed), width))
 
     def _index(self, extent: Axis | Labels) -> int | None:
-        """Row of an extent in the extent matrix; None for an axis that no group runs over."""
+        """Number of an extent; None for an axis that no group runs over."""
         if not isinstance(extent, tuple):
             self._rows.append(self.groups.group_counts(extent))
             return len(self._rows) - 1
@@ -102,15 +137,9 @@ class CostModel:
             self._rows.append(self.groups.group_counts(labels[0]))
         return self._axis_index[name, axis]
 
-    def extents(self, kept: Counts) -> Counts:
-        """(B, G) kept counts -> (B, E + 1) extents of the axes that groups run over; the last is 1."""
-        per_channel = self._matrix[:, :-1] // np.maximum(self.channels, 1)  # indices a channel takes
-        extents = kept @ per_channel.T + self._matrix[:, -1]
-        return np.concatenate([extents, np.ones((len(extents), 1), np.int64)], axis=1)
-
     def count_kept(self, kept: Counts) -> Costs:
         """Costs of a batch of kept counts (B, G), groups in their order, frozen ones included."""
-        extents = self.extents(kept)
+        extents = self._extents.evaluate(kept)
         sizes = self._sizes.evaluate(extents)
         return Costs(
             macs=self._macs.evaluate(extents).sum(1),
@@ -131,7 +160,7 @@ class CostModel:
 
     def macs_by_node(self, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
         """MACs of each contracting node."""
-        terms = self._macs.evaluate(self.extents(self.kept_counts(masks)[None]))[0]
+        terms = self._macs.evaluate(self._extents.evaluate(self.kept_counts(masks)[None]))[0]
         table: dict[str, int] = {}
         for node, macs in zip(self.mac_nodes, terms.tolist(), strict=True):
             table[node] = table.get(node, 0) + macs
