@@ -6,35 +6,62 @@ from typing import Any
 
 import click
 
-from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.timing import load_subjects, make_contenders, print_latency
+from onnxprune.cli.help import Command
+from onnxprune.cli.options import (
+    FILE,
+    Function,
+    output_options,
+    parse_shapes,
+    provider_option,
+    require_option,
+    shape_option,
+)
+from onnxprune.cli.timing import load_subjects, make_contenders, print_latency, tell_subjects
 from onnxprune.measurement.latency import BenchOptions, bench
 from onnxprune.measurement.latency_report import LatencyReport
 from onnxprune.measurement.session import SessionSettings
 from onnxprune.measurement.timing import Protocol
 
+TIMING = (
+    provider_option,
+    require_option,
+    click.option(
+        "--threads",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1),
+        metavar="N",
+        help="Of one operator; with one, processor time is the latency.",
+    ),
+    click.option(
+        "--batch", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="Rows of one run."
+    ),
+    click.option(
+        "--warmup",
+        default=200.0,
+        show_default=True,
+        type=click.FloatRange(0),
+        metavar="MS",
+        help="Milliseconds of each model before anything counts.",
+    ),
+    click.option(
+        "--duration",
+        default=3.0,
+        show_default=True,
+        type=click.FloatRange(0),
+        metavar="S",
+        help="Seconds of counted runs in all, at least; and at least 30 runs of each.",
+    ),
+    shape_option,
+)
 
-def timing_options(function: Any) -> Any:
-    """Options of everything that measures latency."""
-    for choice in (
-        click.option(
-            "--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input."
-        ),
-        click.option("--batch", default=1, show_default=True, type=click.IntRange(1)),
-        click.option(
-            "--duration", default=3.0, show_default=True, help="Seconds of counted runs in all, at least."
-        ),
-        click.option(
-            "--warmup", default=200.0, show_default=True, help="Milliseconds of each model before that."
-        ),
-        click.option("--threads", default=1, show_default=True, type=click.IntRange(1)),
-        click.option("--require-provider", is_flag=True, help="Fail where another provider runs the model."),
-        click.option(
-            "--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."
-        ),
-    ):
-        function = choice(function)
+
+def timing_options(function: Function) -> Function:
+    """Adds the options of everything that measures latency."""
+    for option in reversed(TIMING):
+        function = option(function)
     return function
 
 
@@ -51,12 +78,12 @@ def bench_options(values: dict[str, Any], *, per_node: bool = False) -> BenchOpt
     )
 
 
-@click.command("bench")
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command("bench", cls=Command)
+@click.argument("models", nargs=-1, required=True, type=FILE)
+@output_options("bench")
 @timing_options
 @click.option("--per-node", is_flag=True, help="Also the time of each node.")
 @data_options
-@output_options("bench")
 def command(
     output: Output,
     models: tuple[Path, ...],
@@ -73,6 +100,7 @@ def command(
     """
     options = bench_options(values, per_node=per_node)
     subjects = load_subjects(models, parse_shapes(shapes))
+    tell_subjects(output, subjects)
     report = bench(make_contenders(subjects, data, batch), options)
     print_latency(output, report, subjects)
     if per_node:

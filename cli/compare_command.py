@@ -1,9 +1,6 @@
 """`onnxprune compare`: two models side by side, and a gate for CI."""
 
-import operator
-import re
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +8,39 @@ import click
 
 from onnxprune.activations import peak_activation_bytes
 from onnxprune.cli.bench_command import bench_options, timing_options
-from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.format import si, size
-from onnxprune.cli.timing import Subject, load_subjects, make_contenders
-from onnxprune.errors import GateError, UsageError
+from onnxprune.cli.gates import Figures, parse_gate, require_all, require_known
+from onnxprune.cli.help import Command
+from onnxprune.cli.options import FILE, output_options, parse_shapes
+from onnxprune.cli.timing import Subject, load_subjects, make_contenders, tell_subjects
 from onnxprune.groups import find_groups
 from onnxprune.measurement.accuracy import MeasureOptions, measure
 from onnxprune.measurement.latency import bench
 from onnxprune.measurement.latency_report import LatencyReport
 from onnxprune.measurement.session import SessionSettings, make_session
 
-GATE = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|<|>)\s*([0-9.]+)\s*(x?)\s*")
-HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-Figures = dict[str, tuple[float, float]]  # of A and of B
+COST = ("macs", "params", "file_bytes", "peak_activation_bytes")
+LATENCY = ("latency_p50", "latency_p90", "wall_p50")
+ACCURACY = ("top1", "top5", "agreement")
 
 
-@click.command("compare")
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.command("compare", cls=Command)
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@output_options("compare")
 @click.option(
     "--gate",
     "gates",
     multiple=True,
-    metavar="latency_p50<=0.8x",
-    help="A bound on B, with x: as a multiple of A; repeatable.",
+    metavar="FIGURE<=BOUND",
+    help="A bound on B; with x as a multiple of A; repeatable.",
 )
 @click.option("--markdown", is_flag=True, help="The table as markdown.")
 @click.option("--no-latency", is_flag=True, help="Measure no latency.")
 @timing_options
 @data_options
-@output_options("compare")
 def command(
     output: Output,
     a: Path,
@@ -57,12 +56,16 @@ def command(
     """Cost, latency and, with --data, accuracy of A (before) and B (after).
 
     \b
-        onnxprune compare a.onnx b.onnx --data val.npz --gate "latency_p50<=0.8x" --gate "top1>=0.9"
+        onnxprune compare a.onnx b.onnx --data val.npz --gate "latency_p50<=0.8x" --gate "top1>=90%"
 
     A gate that does not hold gives exit code 9. Latency is the p50 by the clock that noise disturbs least.
+    Figures: macs, params, file_bytes, peak_activation_bytes, latency_p50, latency_p90, wall_p50, and with
+    --data top1, top5, agreement.
     """
     parsed = [parse_gate(text) for text in gates]
+    require_known(parsed, COST + LATENCY * (not no_latency) + ACCURACY * (data.spec is not None))
     subjects = load_subjects([a, b], parse_shapes(shapes))
+    tell_subjects(output, subjects)
     figures = cost_figures(subjects)
     options = bench_options(values)
     report = None if no_latency else bench(make_contenders(subjects, data, batch), options)
@@ -74,67 +77,20 @@ def command(
         figures |= accuracy_figures(output, subjects, data, options.settings)
     require_known(parsed, figures)
     print_figures(output, subjects, figures, markdown=markdown)
-    verdict = report.comparisons[0].verdict if report else None
-    if verdict:
-        output.line(f"latency: {verdict}, on {report.models[1].provider if report else ''}")
-    failed = [text for text, gate in zip(gates, parsed, strict=True) if not holds(gate, figures)]
+    if report is not None:
+        output.line(f"latency: {report.comparisons[0].verdict}, on {report.models[1].provider}")
+    for gate in parsed:
+        output.line(gate.told(figures))
     output.finish(
         {
-            "a": str(a),
-            "b": str(b),
+            "a": a,
+            "b": b,
             "figures": {name: {"a": x, "b": y} for name, (x, y) in figures.items()},
             "latency": None if report is None else asdict(report),
-            "gates": {text: text not in failed for text in gates},
+            "gates": {gate.text: gate.holds(figures) for gate in parsed},
         }
     )
-    for text in gates:
-        output.line(
-            f"gate {text}: {measured(parse_gate(text), figures)} {'FAILED' if text in failed else 'ok'}"
-        )
-    if failed:
-        told = "; ".join(f"{text}: measured {measured(parse_gate(text), figures)}" for text in failed)
-        raise GateError("E901", f"gate {told}")
-
-
-Gate = tuple[str, str, float, bool]
-
-
-def parse_gate(text: str) -> Gate:
-    """(figure, relation, bound, relative to A).
-
-    Raises:
-        UsageError: E202.
-    """
-    match = GATE.fullmatch(text)
-    if match is None:
-        raise UsageError(
-            "E202", f"--gate {text!r}: want FIGURE<=NUMBER or FIGURE<=NUMBERx", hint="latency_p50<=0.8x"
-        )
-    name, relation, bound, relative = match.groups()
-    return name, relation, float(bound), bool(relative)
-
-
-def require_known(gates: list[Gate], figures: Figures) -> None:
-    for name, *_ in gates:
-        if name not in figures:
-            near = get_close_matches(name, figures, n=1)
-            told = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(figures)}"
-            hint = f"{told}; accuracy figures need --data" if name not in figures else told
-            raise UsageError("E202", f"--gate names no figure: {name!r}", hint=hint)
-
-
-def value_of(gate: Gate, figures: Figures) -> float:
-    name, _, _, relative = gate
-    before, after = figures[name]
-    return (after / before if before else float("inf")) if relative else after
-
-
-def holds(gate: Gate, figures: Figures) -> bool:
-    return bool(HOLDS[gate[1]](value_of(gate, figures), gate[2]))
-
-
-def measured(gate: Gate, figures: Figures) -> str:
-    return f"{value_of(gate, figures):.4g}{'x' if gate[3] else ''}"
+    require_all(parsed, figures)
 
 
 def cost_figures(subjects: list[Subject]) -> Figures:

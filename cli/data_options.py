@@ -37,30 +37,38 @@ class DataSource:
         return samples if self.count is None else choose(samples, self.count, seed=options.seed)
 
 
+IMAGE_TEXTS = ("layout", "mean", "std", "scale", "resize", "crop", "colors")
+DATA = (
+    click.option(
+        *("--data", "spec"),
+        metavar="SPEC",
+        help="x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function, or random.",
+    ),
+    click.option(
+        *("--map", "renames"),
+        multiple=True,
+        metavar="KEY=INPUT",
+        help="A key of the data for an input; repeatable.",
+    ),
+    click.option("--part", type=click.Choice(PARTS), help="Only this part of the data."),
+    click.option(
+        *("--samples", "count"),
+        type=click.IntRange(1),
+        metavar="N",
+        help="At most so many rows, drawn by the seed.",
+    ),
+    click.option("--layout", metavar="nchw|nhwc", help="What the model wants of uint8 images."),
+    click.option("--mean", metavar="R,G,B", help="Mean of each colour, of pixels scaled to [0, 1]."),
+    click.option("--std", metavar="R,G,B", help="Standard deviation of each colour."),
+    click.option("--scale", metavar="FACTOR", help="On the pixels, before mean and std; 1/255 by default."),
+    click.option("--resize", metavar="SIZE", help="256 (shorter side) or 224x224; image files only."),
+    click.option("--crop", metavar="HxW", help="From the middle, such as 224x224; image files only."),
+    click.option("--colors", metavar="rgb|bgr|gray", help="What the model wants; image files only."),
+)
+
+
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --data and its kin; the command gets them as one `data`."""
-    choices = [
-        click.option(
-            "--data",
-            "spec",
-            metavar="SPEC",
-            help="x.npz, x.npy, a folder, CIFAR-10, module:function or random.",
-        ),
-        click.option(
-            "--map", "renames", multiple=True, metavar="KEY=INPUT", help="Key of the data for an input."
-        ),
-        click.option("--part", type=click.Choice(PARTS), help="Only this part of the data."),
-        click.option(
-            "--samples", "count", type=click.IntRange(1), help="At most so many rows, drawn by the seed."
-        ),
-        click.option("--layout", help="nchw or nhwc: what the model wants of uint8 images."),
-        click.option("--mean", help="Mean per colour, of pixels scaled to [0, 1]."),
-        click.option("--std", help="Standard deviation per colour."),
-        click.option("--scale", help="Factor on the pixels (1/255)."),
-        click.option("--resize", help="256 (shorter side) or 224x224; image files only."),
-        click.option("--crop", help="224x224 from the middle; image files only."),
-        click.option("--colors", help="rgb or bgr; image files only."),
-    ]
 
     @wraps(function)
     def run(
@@ -76,9 +84,6 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         return function(data=DataSource(spec, options, count), **values)
 
-    for choice in reversed(choices):
-        run = choice(run)
+    for option in reversed(DATA):
+        run = option(run)
     return run
-
-
-IMAGE_TEXTS = ("layout", "mean", "std", "scale", "resize", "crop", "colors")

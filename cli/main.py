@@ -1,20 +1,22 @@
 """The `onnxprune` command: its subcommands by name, and what happens to errors."""
 
 import importlib
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.cli.help import WIDTH, usage_error
+from onnxprune.errors import OnnxPruneError, RuntimeProblem, UsageError
 from onnxprune.version import VERSION
 
 COMMANDS = {
-    "doctor": "Versions, execution providers that really load, how busy the machine is.",
-    "inspect": "What a model holds, what it costs, which channels can go and why others cannot.",
+    "doctor": "Whether this machine can do what is asked of it: versions, providers, load.",
+    "inspect": "What a model costs, which channels can go, and why others cannot.",
     "prune": "Remove channels down to a target; verify, then write.",
     "verify": "Prove that a pruned model is what was promised.",
     "measure": "Accuracy on labelled samples, or agreement with the original.",
@@ -22,7 +24,10 @@ COMMANDS = {
     "compare": "Two models side by side, and a gate for CI.",
     "demo": "The tour: prune a trained ResNet-20 on real CIFAR-10 images.",
 }
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+OUT_OF_MEMORY = RuntimeProblem(
+    "E605", "out of memory", hint="close other programs, or use a smaller --batch or --shape"
+)
 
 
 class LazyGroup(click.Group):
@@ -43,8 +48,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "onnxprune --help lists the commands"
-            raise UsageError("E201", f"unknown command {args[0]!r}", hint=hint)
+            hint = f"did you mean '{close[0]}'?" if close else "`onnxprune --help` lists the commands"
+            raise UsageError("E201", f"unknown command '{args[0]}'", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -52,58 +57,65 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+)
 @click.version_option(VERSION, prog_name="onnxprune")
 def onnxprune() -> None:
     """Structured pruning of ONNX models: smaller, verified, measured.
 
-    Results go to stdout, logs and progress to stderr. Exit codes: 0 ok, 2 usage, 3 model, 4 not supported,
-    5 data, 6 environment, 7 target not reached, 8 verification failed, 9 gate failed, 130 interrupted.
+    Results go to stdout, notes and warnings to stderr. Exit codes: 0 ok, 1 internal error, 2 usage, 3 model,
+    4 not supported, 5 data, 6 environment, 7 target not reached, 8 verification failed, 9 gate failed,
+    130 interrupted.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; no traceback without --debug."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a sign gets a question mark
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, terminate)
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def run(words: list[str]) -> int:  # noqa: PLR0911 - one return for each way to end
+def terminate(_number: int, _frame: object) -> NoReturn:
+    """Leave by an exception, so that temporary files go."""
+    raise SystemExit(TERMINATED)
+
+
+def run(words: list[str]) -> int:
+    """Run one command; its exit code."""
     try:
         result: Any = onnxprune.main(args=words, prog_name="onnxprune", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("interrupted", err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing half-done is left behind", err=True)
         return INTERRUPTED
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except OnnxPruneError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return UsageError.exit_code
+    except Exception as error:  # noqa: BLE001 - the border: whatever comes is told, with an exit code
         if "--debug" in words:
             traceback.print_exc()
-        click.echo(str(error), err=True)
-        return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader went away; Python would complain at exit
-        return 0
-    except MemoryError:
-        click.echo(
-            "error[E605]: out of memory\n  hint: close other programs or use a smaller batch", err=True
-        )
-        return 6
-    except Exception as error:  # noqa: BLE001 - the border: what gets here is our fault, and said so
-        return internal_error(error, words)
+        problem = problem_of(error)
+        click.echo(str(problem), err=True)
+        return problem.exit_code
     return result if isinstance(result, int) else 0
 
 
-def internal_error(error: Exception, words: list[str]) -> int:
-    """A fault of ours: one line, and the traceback only with --debug."""
-    if "--debug" in words:
-        traceback.print_exc()
-    click.echo(f"error[E101]: internal error: {type(error).__name__}: {error}", err=True)
-    click.echo(
-        "  hint: run again with --debug and report what it prints, with the model if you may", err=True
+def problem_of(error: Exception) -> OnnxPruneError:
+    """The error as a user should read it; what is unknown is a fault of ours, and said so."""
+    if isinstance(error, OnnxPruneError):
+        return error
+    if isinstance(error, click.ClickException):
+        return usage_error(error)
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("onnxprune"):
+        needed = error.name.partition(".")[0]
+        return RuntimeProblem("E603", f"{needed} is not installed", hint=f"pip install {needed}")
+    return OnnxPruneError(
+        "E101",
+        f"internal error: {type(error).__name__}: {error}",
+        hint="run it again with --debug and report what it prints, with the model if you may",
     )
-    return 1

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.console import Output, output_options
+from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.cli.help import Command
+from onnxprune.cli.options import FILE, output_options, provider_option, require_option
 from onnxprune.errors import DataError
 from onnxprune.measurement.accuracy import Measurement, MeasureOptions, measure
 from onnxprune.measurement.session import SessionSettings, make_session
@@ -15,22 +17,28 @@ from onnxprune.onnx_file import load_graph
 FRACTIONS = ("top1", "top5", "agreement")
 
 
-@click.command("measure")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command("measure", cls=Command)
+@click.argument("model", type=FILE)
+@output_options("measure")
+@click.option("--reference", type=FILE, help="The original, for agreement, cosine, kl and mse.")
 @click.option(
-    "--reference", type=click.Path(path_type=Path), help="The original, for agreement, cosine, kl and mse."
+    "--metric", metavar="NAMES", help="Of top1, top5, agreement, cosine, kl, mse, module:function; by commas."
 )
-@click.option("--metric", help="Comma-separated: top1, top5, agreement, cosine, kl, mse, module:function.")
-@click.option("--output-name", default="", help="The output that metrics look at; the first otherwise.")
-@click.option("--batch", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--output-name", default="", metavar="NAME", help="The output looked at; else the first.")
 @click.option(
-    "--provider", default="auto", show_default=True, help="auto, cpu, cuda, tensorrt, or a full name."
+    "--batch", default=64, show_default=True, type=click.IntRange(1), metavar="N", help="Rows at a time."
 )
-@click.option("--require-provider", is_flag=True, help="Fail where another provider runs the model.")
-@click.option("--threads", default=0, help="Of one operator; 0 leaves it to ONNX Runtime.")
+@provider_option
+@require_option
+@click.option(
+    "--threads",
+    default=0,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Of one operator; 0 leaves it to ONNX Runtime.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of --samples and of the division into parts.")
 @data_options
-@output_options("measure")
 def command(
     output: Output,
     model: Path,

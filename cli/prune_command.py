@@ -1,5 +1,7 @@
 """`onnxprune prune`: a criterion or masks, a target, a verified file."""
 
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,14 @@ from typing import Any
 import click
 
 from onnxprune.allocation import ALLOCATIONS
-from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.format import percent, si, size
+from onnxprune.cli.help import Command
+from onnxprune.cli.inspect_tables import tell_graph
+from onnxprune.cli.options import FILE, Choice, choice_options, output_options
 from onnxprune.cli.reports import print_report
-from onnxprune.cost import Cost
+from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples
 from onnxprune.errors import DataError, UsageError
@@ -20,49 +25,51 @@ from onnxprune.masks import Masks, load_masks, masks_to_json
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file.saving import check_output
 from onnxprune.pipeline import Pruned, PruneOptions, choose_masks, load_groups, write_pruned
-from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align
+from onnxprune.target import parse_target, require_reachable
 
+MASK_FILES = (".json", ".npz")
 CALIBRATION_BATCH = 50
 PROOF_SAMPLES = 8
 
 
-@click.command("prune")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The pruned model.")
+@click.command("prune", cls=Command)
+@click.argument("model", type=FILE)
+@output_options("prune")
+@click.option("-o", "--out", required=True, type=FILE, help="The pruned model.")
 @click.option(
     "--target",
     "targets",
     multiple=True,
-    metavar="macs=50%",
-    help="macs, params, bytes; % or absolute; repeatable.",
-)
-@click.option("--criterion", default=PruneOptions.criterion, show_default=True, help=", ".join(CRITERIA))
-@click.option("--allocation", default=PruneOptions.allocation, show_default=True, help=", ".join(ALLOCATIONS))
-@click.option(
-    "--masks", "masks_file", type=click.Path(path_type=Path), help="Masks to apply instead of a criterion."
-)
-@click.option("--save-masks", type=click.Path(path_type=Path), help="Write the masks, as .json or .npz.")
-@click.option("--align", default="auto", show_default=True, help="auto, or a number of channels.")
-@click.option(
-    "--provider", default="cpu", show_default=True, help="Where the model will run, for --align auto."
+    metavar="QUANTITY=BOUND",
+    help="macs=50%, params=1.2M, bytes=600KiB; repeatable.",
 )
 @click.option(
-    "--min-keep", default="10%", show_default=True, help="Least share (or number) of channels kept."
+    "--criterion",
+    default=PruneOptions.criterion,
+    show_default=True,
+    metavar="NAME",
+    help=f"How much a channel matters: {', '.join(CRITERIA)}.",
 )
-@click.option("--skip", multiple=True, metavar="REGEX", help="Leave what matches alone.")
-@click.option("--only", multiple=True, metavar="REGEX", help="Prune only what matches.")
-@click.option("--heads", is_flag=True, help="Whole attention heads instead of equal indices of all heads.")
-@click.option("--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input.")
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--allocation",
+    default=PruneOptions.allocation,
+    show_default=True,
+    metavar="NAME",
+    help=f"How much of each group goes: {', '.join(ALLOCATIONS)}.",
+)
+@click.option("--masks", "masks_file", type=FILE, help="Masks to apply instead of a criterion.")
+@click.option("--save-masks", type=FILE, help="Write the masks, as .json or .npz.")
+@choice_options
+@click.option("--seed", default=0, show_default=True, help="Of random choices.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-provenance", is_flag=True, help="Write nothing of onnxprune into the model's metadata.")
 @data_options
-@output_options("prune")
 def command(
     output: Output,
     model: Path,
     out: Path,
     data: DataSource,
+    choice: Choice,
     masks_file: Path | None,
     save_masks: Path | None,
     force: bool,
@@ -76,15 +83,13 @@ def command(
 
     The target is met, not approached; channel counts are aligned to what kernels like.
     """
-    check_output(out, force)
-    options = prune_options(values)
+    check_places(out, save_masks, force=force)
+    options = prune_options(choice, **values)
     if masks_file is None and not options.target.bounds:
         raise UsageError("E202", "nothing to reach: no --target and no --masks", hint="--target macs=50%")
     groups = load_groups(model, options)
-    for warning in groups.graph.warnings:
-        output.warn(warning)
-    samples = data.open(groups.graph.inputs, part="fit" if needs_data(options) else None)
-    masks = read_or_choose(output, groups, options, masks_file=masks_file, samples=samples)
+    tell_graph(output, groups.graph)
+    masks, samples = read_or_choose(output, groups, options, masks_file=masks_file, data=data)
     result = write_pruned(
         groups, masks, out, samples=proof(samples), provenance=options.provenance, force=force
     )
@@ -94,22 +99,29 @@ def command(
     output.finish(document(model, options, result))
 
 
-def prune_options(values: dict[str, Any]) -> PruneOptions:
-    return PruneOptions(
-        target=parse_target(values["targets"]),
-        criterion=values["criterion"],
-        allocation=values["allocation"],
-        constraints=Constraints(
-            align=resolve_align(values["align"], provider=values["provider"]),
-            min_keep=parse_min_keep(values["min_keep"]),
-        ),
-        heads=values["heads"],
-        skip=values["skip"],
-        only=values["only"],
-        shapes=parse_shapes(values["shapes"]),
-        seed=values["seed"],
-        provenance=not values["no_provenance"],
-    )
+def check_places(out: Path, masks: Path | None, *, force: bool) -> None:
+    """Raises: UsageError: E203, an output cannot be written, or both are one file."""
+    check_output(out, force)
+    if masks is not None:
+        check_output(masks, force)
+        if masks.suffix not in MASK_FILES:
+            raise UsageError("E206", f"--save-masks {masks}: must end in {' or '.join(MASK_FILES)}")
+
+
+def prune_options(
+    choice: Choice, *, targets: Sequence[str], no_provenance: bool, **values: Any
+) -> PruneOptions:
+    require_known("criterion", values["criterion"], CRITERIA)
+    require_known("allocation", values["allocation"], ALLOCATIONS)
+    return PruneOptions(parse_target(targets), **values, **vars(choice), provenance=not no_provenance)
+
+
+def require_known(option: str, name: str, known: Collection[str]) -> None:
+    """Raises: UsageError: E201, before any work."""
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
 
 
 def needs_data(options: PruneOptions) -> bool:
@@ -117,18 +129,22 @@ def needs_data(options: PruneOptions) -> bool:
 
 
 def read_or_choose(
-    output: Output, groups: Groups, options: PruneOptions, *, masks_file: Path | None, samples: Samples | None
-) -> Masks:
+    output: Output, groups: Groups, options: PruneOptions, *, masks_file: Path | None, data: DataSource
+) -> tuple[Masks, Samples | None]:
+    """The masks, and the samples where there are some: of the fit part where a criterion looks at them."""
+    inputs = groups.graph.inputs
     if masks_file is not None:
-        return load_masks(masks_file, groups)
+        return load_masks(masks_file, groups), data.open(inputs)
+    require_reachable(CostModel(groups), target=options.target, constraints=options.constraints)
     if not needs_data(options):
-        return choose_masks(groups, options)
+        return choose_masks(groups, options), data.open(inputs)
+    samples = data.open(inputs, part="fit")
     if samples is None:
         raise DataError(
             "E504", f"--criterion {options.criterion} needs calibration inputs", hint="--data val.npz"
         )
     with output.progress("calibrating", samples.count) as step:
-        return choose_masks(groups, options, feeds=counted_feeds(samples, step))
+        return choose_masks(groups, options, feeds=counted_feeds(samples, step)), samples
 
 
 def counted_feeds(samples: Samples, step: Any) -> Any:
@@ -157,23 +173,24 @@ def print_result(output: Output, model: Path, result: Pruned) -> None:
     print_report(output, result.report)
     for warning in result.warnings:
         output.warn(warning)
+    for group in result.groups.prunable:
+        output.detail(
+            f" {group.name}  {int(result.masks[group.name].sum())} of {group.channels}  {group.anchor}"
+        )
     output.line(f"wrote {result.path}")
+    output.note("Accuracy is what pruning left of it: `onnxprune measure` tells how much.")
 
 
 def document(model: Path, options: PruneOptions, result: Pruned) -> dict[str, Any]:
-    def cost(of: Cost) -> dict[str, int]:
-        return {"macs": of.macs, "params": of.params, "bytes": of.bytes}
-
     return {
-        "model": str(model),
-        "pruned": str(result.path),
+        "model": model,
+        "pruned": result.path,
         "target": str(options.target),
         "criterion": options.criterion,
         "allocation": options.allocation,
         "constraints": str(options.constraints),
-        "before": cost(result.before),
-        "after": cost(result.after),
+        "before": vars(result.before),
+        "after": vars(result.after),
         "verification": result.report.to_json(),
         "masks": masks_to_json(result.masks, result.groups, align=str(options.constraints.align)),
-        "warnings": list(result.warnings),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource
 from onnxprune.cli.format import si, size
+from onnxprune.cli.inspect_tables import tell_graph
 from onnxprune.cost import Cost, CostModel
 from onnxprune.data import DataOptions, open_data
 from onnxprune.errors import DataError
@@ -43,6 +44,11 @@ def load_subjects(paths: Sequence[Path], shapes: Shapes) -> list[Subject]:
         cost = CostModel(find_groups(graph))
         subjects.append(Subject(path.name, path, graph, cost.count({}), cost.macs_by_node({})))
     return subjects
+
+
+def tell_subjects(output: Output, subjects: Sequence[Subject]) -> None:
+    for subject in subjects:
+        tell_graph(output, subject.graph)
 
 
 def make_contenders(subjects: Sequence[Subject], data: DataSource, batch: int) -> list[Contender]:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import click
 
-from onnxprune.cli.console import Output, output_options, parse_shapes
+from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.cli.help import Command
+from onnxprune.cli.inspect_tables import tell_graph
+from onnxprune.cli.options import FILE, heads_option, output_options, parse_shapes, shape_option
 from onnxprune.cli.reports import print_report
 from onnxprune.errors import VerificationError
 from onnxprune.groups import find_groups
@@ -16,23 +19,30 @@ from onnxprune.pruning import prune
 from onnxprune.verification import VerifyOptions, verify
 
 
-@click.command("verify")
-@click.argument("original", type=click.Path(path_type=Path))
-@click.argument("pruned", type=click.Path(path_type=Path))
+@click.command("verify", cls=Command)
+@click.argument("original", type=FILE)
+@click.argument("pruned", type=FILE)
+@output_options("verify")
+@click.option("--masks", "masks_file", type=FILE, help="What was removed; else read off the weights.")
 @click.option(
-    "--masks",
-    "masks_file",
-    type=click.Path(path_type=Path),
-    help="What was removed; else read off the weights.",
+    "--rtol",
+    type=click.FloatRange(0),
+    metavar="R",
+    help="Largest difference relative to the largest output; by its type, 1e-4 for float32.",
 )
-@click.option("--rtol", type=float, help="Largest difference relative to the largest output (by type).")
-@click.option("--atol", default=VerifyOptions.atol, show_default=True, help="Largest difference in any case.")
+@click.option(
+    "--atol",
+    default=VerifyOptions.atol,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="A",
+    help="Difference allowed in any case.",
+)
 @click.option("--retrained", is_flag=True, help="Weights were trained after pruning: compare no values.")
-@click.option("--heads", is_flag=True, help="The masks drop whole heads.")
-@click.option("--shape", "shapes", multiple=True, metavar="NAME:1,3,224,224", help="Extents of a free input.")
+@heads_option
+@shape_option
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
 @data_options
-@output_options("verify")
 def command(
     output: Output,
     original: Path,
@@ -52,6 +62,7 @@ def command(
     consumers ignore the removed channels; inputs, outputs, names, opset and metadata are as they were.
     """
     graph = load_graph(original, shapes=parse_shapes(shapes))
+    tell_graph(output, graph)
     groups = find_groups(graph, heads=heads)
     masks = None if masks_file is None else load_masks(masks_file, groups)
     samples = data.open(graph.inputs)

@@ -12,12 +12,15 @@ from onnxprune.operators.table import COUPLING
 def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
     """One pass in topological order; what is not known or cannot be followed is frozen."""
     findings = Findings()
+    findings.fixed.update({value.name: f"the graph input {value.name!r}" for value in graph.inputs})
     fixed_inputs = all(isinstance(d, int) for value in graph.inputs for d in value.dims or (None,))
 
     def is_static(extent: Extent) -> bool:
         # only weights give labels, and the extents of weights are the same for all inputs
         axes = findings.store.values.get(extent.value, ())
-        return fixed_inputs or (extent.axis < len(axes) and axes[extent.axis] is not None)
+        if fixed_inputs or extent.value in graph.initializers:
+            return True
+        return extent.axis < len(axes) and axes[extent.axis] is not None
 
     host = HostValues(graph, is_static)
     for node in graph.nodes:
@@ -29,6 +32,7 @@ def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
             continue
         state(ctx)
         ctx.freeze_leftovers()
+        pass_on_fixed(ctx)
     freeze_outputs(graph, findings)
     return findings, host
 
@@ -46,6 +50,15 @@ def state(ctx: NodeContext) -> None:
             function(ctx)
     except CannotFollow as reason:
         ctx.freeze_all(str(reason))
+
+
+def pass_on_fixed(ctx: NodeContext) -> None:
+    """Remember where outputs without any labels come from, so that reasons can name the cause."""
+    stopped = ctx.node.name in ctx.findings.stopped
+    cause = f"the output of {ctx.node}" if stopped else ctx.fixed_by()
+    for output in filter(None, ctx.node.outputs if cause else ()):
+        if all(labels is None for labels in ctx.store.values.get(output, ())):
+            ctx.findings.fixed[output] = cause
 
 
 def freeze_outputs(graph: Graph, findings: Findings) -> None:

@@ -58,7 +58,7 @@ def diagnose(model: Path | None = None, *, provider: str = "auto") -> Diagnosis:
 
     Args:
         model: A file to try too.
-        provider: auto, cpu, cuda, tensorrt: what the model shall run on.
+        provider: auto, cpu, cuda, tensorrt, or a full name; one that is named must really run.
     """
     checks = [_version(name, needed=True) for name in NEEDED]
     checks += [_version(name, needed=False) for name in OPTIONAL]
@@ -67,12 +67,10 @@ def diagnose(model: Path | None = None, *, provider: str = "auto") -> Diagnosis:
     except OnnxPruneError as error:
         return Diagnosis((*checks, _failed("onnxruntime", error)), error)
     checks += [_versions_fit(), *_providers(), *_host()]
-    if model is None:
-        return Diagnosis(tuple(checks))
     try:
-        return Diagnosis((*checks, *_model(model, provider)))
+        return Diagnosis((*checks, *(_named(provider) if model is None else _model(model, provider))))
     except OnnxPruneError as error:
-        return Diagnosis((*checks, _failed(model.name, error)), error)
+        return Diagnosis((*checks, _failed(provider if model is None else model.name, error)), error)
 
 
 def _version(name: str, *, needed: bool) -> Check:
@@ -135,10 +133,18 @@ def _host() -> list[Check]:
     ]
 
 
+def _named(provider: str) -> list[Check]:
+    """Whether a provider that was asked for runs one node."""
+    if provider == "auto":
+        return []
+    session = make_session(_one_node(), SessionSettings(provider=provider, require=True), name="one Relu")
+    return [Check(f"--provider {provider}", "ok", f"runs on {session.provider}")]
+
+
 def _model(path: Path, provider: str) -> list[Check]:
     model = read_model(path)
     opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import)
-    session = make_session(path, SessionSettings(provider=provider))
+    session = make_session(path, SessionSettings(provider=provider, require=True))
     told = [Check(path.name, "warning", warning) for warning in session.warnings]
     text = f"IR {model.ir_version}, opset {opsets}; runs on {session.provider} (requested {provider})"
     return [Check(path.name, "ok", text), *told]

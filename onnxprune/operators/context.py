@@ -132,6 +132,8 @@ class Findings:
     reindexes: list[Reindex] = field(default_factory=list)
     reads: list[Edge] = field(default_factory=list)  # computed numbers that operators read
     choices: list[Choice] = field(default_factory=list)
+    stopped: dict[str, str] = field(default_factory=dict)  # nodes that could not be followed, and why
+    fixed: dict[str, str] = field(default_factory=dict)  # values without any labels, and what fixes them
 
 
 @dataclass(frozen=True)
@@ -267,8 +269,9 @@ class NodeContext:
     def couple(self, a: AxisLabels, b: AxisLabels) -> None:
         """Both live or die together; a fixed side freezes the other."""
         if a is None or b is None:
-            self.freeze(a, "it meets an axis that cannot change")
-            self.freeze(b, "it meets an axis that cannot change")
+            free = a if b is None else b
+            if free is not None:
+                self.freeze(free, f"it meets {self.fixed_by() or 'an axis'}, which cannot change,")
         elif len(a) != len(b):
             raise CannotFollow(f"extents {len(a)} and {len(b)} do not fit each other")
         else:
@@ -276,6 +279,11 @@ class NodeContext:
 
     def freeze(self, labels: AxisLabels, reason: str) -> None:
         self.store.freeze(labels, f"{reason} at {self.node}")
+
+    def fixed_by(self) -> str:
+        """What fixes an input of which nothing can change: a graph input, or a node; "" where none is."""
+        found = (self.findings.fixed.get(name) for name in self.node.inputs)
+        return next(filter(None, found), "")
 
     def frozen(self, count: int, reason: str) -> Labels:
         """Labels for `count` indices that must stay."""
@@ -359,6 +367,7 @@ class NodeContext:
 
     def freeze_all(self, reason: str) -> None:
         """Nothing that touches this node may change."""
+        self.findings.stopped[self.node.name] = reason
         for slot in range(len(self.node.inputs)):
             if self.has(slot):
                 for labels in self.labels(slot):

@@ -1,0 +1,50 @@
+"""How the options of a command are listed, and how its usage errors read."""
+
+from collections import defaultdict
+
+import click
+
+from onnxprune.errors import UsageError
+
+WIDTH = 100
+OWN = "Options"
+SECTIONS = {
+    "Measurement": (
+        *("provider", "require-provider", "threads", "batch", "warmup", "duration", "per-node", "no-latency"),
+    ),
+    "Data": (
+        *("data", "map", "part", "samples", "layout", "mean", "std", "scale", "resize", "crop", "colors"),
+    ),
+    "Output": ("json", "quiet", "verbose", "no-color", "debug", "help"),
+}
+SECTION_OF = {name: section for section, names in SECTIONS.items() for name in names}
+
+
+class Command(click.Command):
+    """A command whose options are listed by what they are about."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; those of the command itself first."""
+        rows = defaultdict(list)
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if row is not None:
+                section = SECTION_OF.get(parameter.opts[-1].lstrip("-"), OWN)
+                rows[section].append(row)
+        for section in (OWN, *SECTIONS):
+            if rows[section]:
+                with formatter.section(section):
+                    formatter.write_dl(rows[section])
+
+
+def usage_error(error: click.ClickException) -> UsageError:
+    """What click found wrong, in our form: what, and what would have been right."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "onnxprune"
+    hint = f"`{path} --help` lists the options"
+    if isinstance(error, click.NoSuchOption):
+        near = sorted(error.possibilities or ())
+        hint = f"did you mean {' or '.join(near)}?" if near else hint
+        return UsageError("E201", f"unknown option '{error.option_name}'", hint=hint)
+    message = error.format_message().rstrip(".")
+    return UsageError("E201", message[:1].lower() + message[1:], hint=hint)
