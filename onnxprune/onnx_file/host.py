@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxprune.onnx_file.blame import blaming
 from onnxprune.onnx_file.graph import Edge, Graph, Node
 from onnxprune.onnx_file.shape_functions import BINARY, COMPUTES, INDEX_SLOTS, MOVES, Array, attempt
 
@@ -95,9 +96,17 @@ class HostValues:
     program: list[Node] = field(default_factory=list)
 
     def visit(self, node: Node) -> bool:
-        """Evaluate the node if it computes small integers; True if it did."""
+        """Evaluate the node if it computes small integers; True if it did.
+
+        Raises:
+            ModelError: E309, the node breaks ONNX's rules.
+        """
         if node.domain or len(node.outputs) != 1:
             return False
+        with blaming(self.graph, node):
+            return self._visit(node)
+
+    def _visit(self, node: Node) -> bool:
         if node.op_type in ("Shape", "Size"):
             return self._visit_shape(node)
         function = MOVES.get(node.op_type) or COMPUTES.get(node.op_type)
