@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 
 from onnxprune.cost import Cost, CostModel
-from onnxprune.errors import OnnxPruneError
 from onnxprune.groups import find_groups
 from onnxprune.onnx_file import load_graph
 
@@ -34,15 +33,21 @@ def prune_with_onnxsim(source: Path, out: Path, *, macs: int) -> PeerResult:
     """Bisect onnxsim's sparsity until the MACs are at or under the bound; writes `out`."""
     import onnxsim
 
+    # its matchers want initializers, so that its own simplifier goes first, as its users would do it
+    simplified = out.with_suffix(".simplified.onnx")
+    try:
+        onnx.save(onnxsim.simplify(str(source))[0], simplified)
+    except Exception:  # it has no error type of its own
+        simplified = source
     low, high, best = 0.0, 0.98, PeerResult(None, 0.0, "no sparsity reaches the target")
     least = 0
     for step in range(STEPS):
         sparsity = high if step == 0 else (low + high) / 2
         trial = out.with_suffix(".trial.onnx")
         try:
-            onnx.save(onnxsim.apply_structured_pruning(str(source), sparsity=sparsity), trial)
+            onnx.save(onnxsim.apply_structured_pruning(str(simplified), sparsity=sparsity), trial)
             cost = cost_of(trial)
-        except (OnnxPruneError, Exception) as error:
+        except Exception as error:  # it raises whatever its parts raise
             return PeerResult(None, sparsity, f"fails: {str(error).splitlines()[0][:80]}")
         least = cost.macs if step == 0 else least
         if cost.macs <= macs:
