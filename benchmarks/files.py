@@ -61,8 +61,9 @@ def main(models: tuple[Path, ...], share: int, duration: float) -> None:
                 cost = cost_of(path) if path.exists() else None
                 macs = f"{100 * cost.macs / whole.macs:.1f} %" if cost else "-"
                 params = f"{100 * cost.params / whole.params:.1f} %" if cost else "-"
+                time = f"{ratios[path]:.2f}x" if path in ratios else "-"
                 click.echo(
-                    f"| {source.stem} | {by} | {macs} | {params} | {ratios.get(path, np.nan):.2f}x | {note} |"
+                    f"| {source.stem} | {by} | {macs} | {params} | {time} | {note} |"
                 )
 
 
