@@ -77,8 +77,7 @@ def signatures(store: LabelStore, solution: Solution, graph: Graph) -> NDArray[n
     rng = np.random.default_rng(0)
     for _, labels in distinct_sites(store, graph):
         weight = rng.integers(1, 2**63, dtype=np.uint64)
-        counts = np.bincount(solution.of_label[labels]).astype(np.uint64)
-        sums[: len(counts)] += weight * counts
+        np.add.at(sums, solution.of_label[labels], weight)
     return sums
 
 
@@ -96,10 +95,12 @@ def ordered_groups(store: LabelStore, solution: Solution, graph: Graph) -> tuple
     structural[solution.of_label[channels]] = False
     chosen = np.flatnonzero(with_weights & ~structural)
     chosen = chosen[np.argsort(first[chosen], kind="stable")]
-    by_key: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for component in chosen.tolist():
-        by_key[int(sums[component]), int(solution.reason[component])].append(component)
-    groups = [np.array(components) for components in by_key.values()]
+    keys = np.stack([sums[chosen].view(np.int64), solution.reason[chosen]])
+    _, earliest, key = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    place = np.argsort(np.argsort(earliest))[key.reshape(-1)]  # of each component's group
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(np.bincount(place, minlength=len(earliest)))[:-1]
+    groups = np.split(chosen[order], ends) if len(chosen) else []
     return groups, index_channels(groups, solution)
 
 
