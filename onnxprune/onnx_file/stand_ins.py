@@ -58,7 +58,6 @@ STAND_INS: Mapping[tuple[str, str], StandIn] = {
     (MICROSOFT, "QuickGelu"): SAME,
     (MICROSOFT, "RotaryEmbedding"): SAME,
     (MICROSOFT, "ScaledSiLU"): SAME,
-    (MICROSOFT, "SimplifiedLayerNormalization"): SAME,
     (MICROSOFT, "SkipGroupNorm"): StandIn("Relu", outputs=(0, 1)),
     (MICROSOFT, "SkipLayerNormalization"): StandIn("Relu", outputs=(0, 3)),
     (MICROSOFT, "SkipSimplifiedLayerNormalization"): StandIn("Relu", outputs=(0, 3)),

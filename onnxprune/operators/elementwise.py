@@ -1,14 +1,20 @@
 """Operators that treat every element alike, with broadcasting between their inputs."""
 
-from onnxprune.operators.context import NodeContext
+from onnxprune.operators.context import CannotFollow, NodeContext
 from onnxprune.operators.labels import AxisLabels
 
 
 def unary(ctx: NodeContext) -> None:
     """One input, an output of its shape; further inputs (bounds, ratios) are scalars."""
     ctx.put(ctx.take_all(0))
-    for index in range(1, len(ctx.node.outputs)):  # the mask of Dropout
-        ctx.put(ctx.labels(0), index)
+
+
+def dropout(ctx: NodeContext) -> None:
+    """Data, ratio, training mode -> output, mask; it does nothing unless it trains."""
+    if ctx.has(2) and ctx.const(2).any():
+        raise CannotFollow("it may draw random numbers")
+    for index in range(len(ctx.node.outputs)):
+        ctx.put(ctx.take_all(0), index)
 
 
 def cast_like(ctx: NodeContext) -> None:

@@ -117,10 +117,10 @@ def scatter_nd(ctx: NodeContext) -> None:
     for of_axis in labels[:depth]:
         ctx.freeze(of_axis, "elements are written along it by position")
     leading = ctx.rank(1) - 1
+    for of_updates in updates[:leading]:
+        ctx.freeze(of_updates, "each row of it is written to its place")
     for of_data, of_updates in zip(labels[depth:], updates[leading:], strict=True):
         ctx.couple(of_data, of_updates)
-    for axis in range(leading):
-        ctx.couple(updates[axis], ctx.take(1, axis))
     ctx.put([*[None] * depth, *labels[depth:]])
 
 
@@ -130,7 +130,7 @@ def tensor_scatter(ctx: NodeContext) -> None:
     labels, updates = ctx.take_all(0), ctx.take_all(1)
     result: list[AxisLabels] = []
     for other, (of_cache, of_update) in enumerate(zip(labels, updates, strict=True)):
-        if other == axis:
+        if other in (0, axis):  # each sequence of the batch has a position of its own
             ctx.freeze(of_cache, "elements are written along it by position")
             ctx.freeze(of_update, "elements are written along it by position")
             result.append(None)

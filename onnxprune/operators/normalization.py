@@ -42,6 +42,8 @@ def trailing(ctx: NodeContext, first: int) -> None:
         if ctx.has(slot):
             meet_broadcast(ctx, slot, labels, ctx.shape(0))
     ctx.put(labels)
+    for index in range(1, len(ctx.node.outputs)):  # mean and deviation
+        ctx.put([*labels[:first], *[None] * (len(labels) - first)], index)
 
 
 def group_norm(ctx: NodeContext) -> None:

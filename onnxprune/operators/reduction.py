@@ -70,7 +70,8 @@ def arg_extremum(ctx: NodeContext) -> None:
 def top_k(ctx: NodeContext) -> None:
     axis = ctx.axis("axis", -1, rank=ctx.rank(0))
     frozen_axes(ctx, [axis])
-    ctx.put(ctx.store.values[ctx.node.outputs[0]], 1)
+    labels = ctx.labels(0)
+    ctx.put([*labels[:axis], None, *labels[axis + 1 :]], 1)
 
 
 def cum_sum(ctx: NodeContext) -> None:

@@ -36,7 +36,6 @@ UNARY = (
         "Cosh",
     ),
     *(
-        "Dropout",
         "Elu",
         "Erf",
         "Exp",
@@ -129,6 +128,7 @@ ONNX: dict[tuple[str, str], CouplingFunction] = {
     ("", "Gather"): selection.gather,
     ("", "Pad"): selection.pad,
     ("", "CastLike"): elementwise.cast_like,
+    ("", "Dropout"): elementwise.dropout,
     ("", "QuantizeLinear"): quantization.quantize,
     ("", "DequantizeLinear"): quantization.quantize,
     ("", "DynamicQuantizeLinear"): quantization.dynamic_quantize,

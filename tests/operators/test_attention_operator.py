@@ -80,7 +80,10 @@ FOUR_AXES = """
 
 @pytest.mark.parametrize("heads", [False, True])
 def test_heads_on_an_axis_of_their_own(law: Law, heads: bool) -> None:
-    more: dict[str, Weight] = {"split": ints(0, 0, 2, -1) if not heads else ints(0, 0, -1, D), "merge": ints(0, 0, -1)}
+    more: dict[str, Weight] = {
+        "split": ints(0, 0, 2, -1) if not heads else ints(0, 0, -1, D),
+        "merge": ints(0, 0, -1),
+    }
     found = law(
         SEQUENCE,
         QKV + FOUR_AXES,
@@ -125,12 +128,15 @@ def test_keys_and_values_from_elsewhere(law: Law) -> None:
     assert found == [f"{D}: wq.1 wk.1", f"{D}: wv.1 wo.0"]
 
 
-ROTARY = QKV + """
+ROTARY = (
+    QKV
+    + """
     qr = RotaryEmbedding<num_heads=2{attributes}>(q, cos, sin, positions)
     kr = RotaryEmbedding<num_heads=2{attributes}>(k, cos, sin, positions)
     a = Attention<q_num_heads=2, kv_num_heads=2>(qr, kr, v)
     y = MatMul(a, wo)
 """
+)
 
 
 @pytest.mark.parametrize("interleaved", [0, 1])
@@ -272,7 +278,9 @@ def test_grouped_queries_with_their_cache_are_frozen(law: Law) -> None:
         q = MatMul(x, wq)
         k = MatMul(x, wk)
         v = MatMul(x, wv)
-        a, kk, vv = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2>(q, k, v, pk, pv, length, total)
+        a, kk, vv = com.microsoft.GroupQueryAttention<num_heads=4, kv_num_heads=2>(
+            q, k, v, pk, pv, length, total
+        )
         y = MatMul(a, wo)
     """
     more: dict[str, Weight] = {"length": np.array([4], np.int32), "total": np.array(5, np.int32)}

@@ -9,11 +9,15 @@ SEQUENCE = "float[N,S,4] x => float[N,S,5] y"
 
 
 def test_a_linear_layer_as_einsum_prunes_between_two_of_them(law: Law) -> None:
-    body = 'a = Einsum<equation="bsi,io->bso">(x, w1)\nr = Sigmoid(a)\ny = Einsum<equation="bso,op->bsp">(r, w2)'
+    body = (
+        'a = Einsum<equation="bsi,io->bso">(x, w1)\nr = Sigmoid(a)\ny = Einsum<equation="bso,op->bsp">(r, w2)'
+    )
     assert law(SEQUENCE, body, w1=(4, 6), w2=(6, 5)) == ["6: w1.1 w2.0"]
 
 
-@pytest.mark.parametrize("equation", ["...i,io->...o", "...i,io", "b...i,io->b...o", " b s i , i o -> b s o "])
+@pytest.mark.parametrize(
+    "equation", ["...i,io->...o", "...i,io", "b...i,io->b...o", " b s i , i o -> b s o "]
+)
 def test_an_ellipsis_or_an_implied_output_is_read(law: Law, equation: str) -> None:
     body = f'a = Einsum<equation="{equation}">(x, w1)\ny = MatMul(a, w2)'
     assert law(SEQUENCE, body, w1=(4, 6), w2=(6, 5)) == ["6: w1.1 w2.0"]

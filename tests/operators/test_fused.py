@@ -71,7 +71,9 @@ def test_a_fused_product_whose_left_side_is_transposed(law: Law) -> None:
     # the channels become rows of the output
     assert law("float[N,3,4] x => float[N,6,5] y", body, w1=(4, 6), w2=(3, 5)) == []
     closed = f"{body}\n".replace("y =", "b =") + "t = Transpose<perm=[0,2,1]>(b)\ny = MatMul(t, w3)"
-    assert law("float[N,3,4] x => float[N,5,2] y", closed, w1=(4, 6), w2=(3, 5), w3=(6, 2)) == ["6: w1.1 w3.0"]
+    assert law("float[N,3,4] x => float[N,5,2] y", closed, w1=(4, 6), w2=(3, 5), w3=(6, 2)) == [
+        "6: w1.1 w3.0"
+    ]
 
 
 def test_a_fused_product_with_its_batch_axes_turned(law: Law) -> None:
@@ -110,7 +112,7 @@ def test_a_skip_layer_norm_prunes_the_residual_stream(law: Law, bias: bool) -> N
     body = f"""
         a = MatMul(x, w1)
         b = MatMul(a, w2)
-        n, m, d, s = {MS}.SkipLayerNormalization(a, b, g, h{', i' if bias else ''})
+        n, m, d, s = {MS}.SkipLayerNormalization(a, b, g, h{", i" if bias else ""})
         o = Add(n, s)
         y = MatMul(o, w3)
     """

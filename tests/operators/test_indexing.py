@@ -41,7 +41,10 @@ STAYING = {
     "crop_all": ("CenterCropPad(a, size)", {"size": ints(1, 3, 6)}),
     "cumsum": ("CumSum(a, two)", {"two": np.array(-1, np.int64)}),
     "trilu": ("Trilu(a)", {}),
-    "scatter_elements": ("ScatterElements<axis=2>(a, w, u)", {"w": np.zeros((1, 3, 6), np.int64), "u": (1, 3, 6)}),
+    "scatter_elements": (
+        "ScatterElements<axis=2>(a, w, u)",
+        {"w": np.zeros((1, 3, 6), np.int64), "u": (1, 3, 6)},
+    ),
 }
 
 
@@ -50,7 +53,9 @@ def test_channels_stay_on_the_indexed_axis(law: Law, form: str) -> None:
     middle, more = STAYING[form]
     body = BETWEEN.format(middle=middle)
     if form == "gather_nd":
-        body = body.replace("y = MatMul(b, w2)", "c = MatMul(a, w2)\ns = ReduceSum<keepdims=0>(b)\ny = Add(c, s)")
+        body = body.replace(
+            "y = MatMul(b, w2)", "c = MatMul(a, w2)\ns = ReduceSum<keepdims=0>(b)\ny = Add(c, s)"
+        )
     assert law(SEQUENCE.replace("N", "1"), body, **ENDS, **more) == []  # type: ignore[arg-type]
 
 
@@ -126,6 +131,6 @@ def test_a_cache_is_written_along_its_sequence(law: Law) -> None:
 
 
 def test_a_determinant_keeps_its_matrices(law: Law) -> None:
-    body = "a = Einsum<equation=\"nij,co->ncij\">(x, w1)\nd = Det(a)\ny = MatMul(d, w2)"
+    body = 'a = Einsum<equation="nij,co->ncij">(x, w1)\nd = Det(a)\ny = MatMul(d, w2)'
     found = law("float[N,3,3] x => float[N,5] y", body, w1=(6, 2), w2=(6, 5), trial=Trial(tolerance=1e-3))
     assert "6: w1.0 w2.0" in found

@@ -129,7 +129,14 @@ def test_integer_products_and_their_zero_points(law: Law) -> None:
         y = Cast<to=1>(j)
     """
     found = law(
-        ROWS, body, s=scalar(0.02), z=scalar(9, np.uint8), w1=int8(8, 6), z1=int8(6), s1=scales(6), w2=int8(6, 5)
+        ROWS,
+        body,
+        s=scalar(0.02),
+        z=scalar(9, np.uint8),
+        w1=int8(8, 6),
+        z1=int8(6),
+        s1=scales(6),
+        w2=int8(6, 5),
     )
     assert found == ["6: w1.1 z1.0 s1.0 w2.0"]
 

@@ -20,7 +20,9 @@ def test_a_grid_samples_every_channel_alike(law: Law, opset: int, mode: str) -> 
 
 
 def test_a_computed_grid_is_left_alone(law: Law) -> None:
-    body = 'g = AffineGrid(theta, size)\na = Conv(x, w1)\nb = GridSample<mode="linear">(a, g)\ny = Conv(b, w2)'
+    body = (
+        'g = AffineGrid(theta, size)\na = Conv(x, w1)\nb = GridSample<mode="linear">(a, g)\ny = Conv(b, w2)'
+    )
     found = law(IMAGE, body, opset=20, theta=(1, 2, 3), size=ints(1, 3, 6, 6), **CONV)
     assert found == FREE
 
@@ -67,7 +69,9 @@ def test_columns_become_images_and_blocks_go_whole(law: Law) -> None:
     (1, 2, ["6: w.0 b.0 w2.1", "3: w1.0 w.1"]),
     (6, 1, ["6: w1.0 w.0 b.0 w2.1"]),
 ])  # fmt: skip
-def test_a_deformable_convolution(law: Law, opset: int, group: int, offsets: int, expected: list[str]) -> None:
+def test_a_deformable_convolution(
+    law: Law, opset: int, group: int, offsets: int, expected: list[str]
+) -> None:
     body = f"""
         a = Conv(x, w1)
         b = DeformConv<group={group}, offset_group={offsets}, kernel_shape=[1,1]>(a, w, o, b0, m)
