@@ -6,6 +6,7 @@ from onnxprune.onnx_file.graph import captures
 from onnxprune.onnx_file.host import Extent, HostValues
 from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
 from onnxprune.operators.frozen import FROZEN_BY_DESIGN
+from onnxprune.operators.labels import AxisLabels
 from onnxprune.operators.table import COUPLING
 
 
@@ -26,14 +27,14 @@ def analyse(graph: Graph, options: Options) -> tuple[Findings, HostValues]:
     for node in graph.nodes:
         ctx = NodeContext(graph, node, findings, host, options)
         for name in captures(node.proto):
-            for labels in ctx.labels_of(name):
+            for labels in (*ctx.labels_of(name), *labels_behind(findings, host, name)):
                 ctx.freeze(labels, f"the subgraph of {node} reads {name!r}")
         if host.visit(node):
             continue
         state(ctx)
         ctx.freeze_leftovers()
         pass_on_fixed(ctx)
-    freeze_outputs(graph, findings)
+    freeze_outputs(graph, findings, host)
     return findings, host
 
 
@@ -61,7 +62,16 @@ def pass_on_fixed(ctx: NodeContext) -> None:
             ctx.findings.fixed[output] = cause
 
 
-def freeze_outputs(graph: Graph, findings: Findings) -> None:
+def freeze_outputs(graph: Graph, findings: Findings, host: HostValues) -> None:
     for output in graph.outputs:
         for labels in findings.store.values.get(output.name, ()):
             findings.store.freeze(labels, f"its channels are the graph output {output.name!r}")
+        for labels in labels_behind(findings, host, output.name):
+            findings.store.freeze(labels, f"the graph output {output.name!r} is computed from its extent")
+
+
+def labels_behind(findings: Findings, host: HostValues, name: str) -> list[AxisLabels]:
+    """Labels of the axes whose extents a computed number depends on."""
+    extents = host.found[name].behind if name in host.found else frozenset()
+    axes = [(findings.store.values.get(extent.value, ()), extent.axis) for extent in extents]
+    return [labels[axis] for labels, axis in axes if axis < len(labels)]

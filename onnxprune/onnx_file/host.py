@@ -153,6 +153,8 @@ class HostValues:
         constant = self.graph.initializers.get(name)
         if constant is None:
             return None
+        if constant.dtype.kind in "iu" and constant.dtype.itemsize < 4:
+            return None  # quantised weights, never numbers of a shape
         limit = SMALL_INTS if constant.dtype.kind in "iub" else SMALL_FLOATS
         return constant.array() if constant.size <= limit else None
 

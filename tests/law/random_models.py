@@ -7,6 +7,7 @@ from onnx import ModelProto
 
 from tests.law.build import model
 from tests.law.builder import IMAGE, Builder, Value
+from tests.law.decorations import decorate
 from tests.law.random_moves import MIXES, MOVES, STARTS
 
 
@@ -20,9 +21,14 @@ def head(b: Builder, x: Value) -> Value:
 
 
 @st.composite
-def random_models(draw: st.DrawFn, *, moves: int = 14) -> ModelProto:
-    """Models of up to `moves` moves, with one or two outputs."""
-    return random_model(lambda n: draw(st.integers(0, n - 1)), moves=draw(st.integers(2, moves)))
+def random_models(draw: st.DrawFn, *, moves: int = 14, decorated: bool = False) -> ModelProto:
+    """Models of up to `moves` moves, with one or two outputs; `decorated`: their constants written anyhow."""
+
+    def pick(count: int) -> int:
+        return draw(st.integers(0, count - 1))
+
+    made = random_model(pick, moves=draw(st.integers(2, moves)))
+    return decorate(made, pick) if decorated else made
 
 
 def random_model(pick: Callable[[int], int], *, moves: int) -> ModelProto:

@@ -17,7 +17,8 @@ LEAST = {
     "constant_reshape": 1, "mean_head": 1, "hard_swish": 2, "gelu": 3, "prelu": 2, "glu": 2, "group_norm": 2,
     "instance_norm": 2, "convnext": 3, "fan_out": 3, "conv1d": 2, "conv3d": 2, "autoencoder": 4,
     "encoder_separate": 7, "encoder_split": 7, "encoder_slice": 7, "encoder_gather": 5,
-    "encoder_multihead": 5, "encoder_einsum": 7, "encoder_gated": 7, "encoder_layer": 3, "token_encoder": 4, "language_model": 4,
+    "encoder_multihead": 5, "encoder_einsum": 7, "encoder_gated": 7, "encoder_layer": 3, "token_encoder": 4,
+    "language_model": 4,
     "vision_transformer": 5, "mixer": 5, "lstm": 2, "lstm_stacked": 2, "lstm_both_ways": 2, "gru": 2,
     "gru_both_ways": 2, "rnn": 2,
 }  # fmt: skip

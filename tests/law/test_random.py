@@ -22,6 +22,12 @@ def holds(made: ModelProto, trial: Trial) -> None:
 
 
 @RELAXED
+@given(random_models(decorated=True))
+def test_the_law_holds_however_constants_are_written(made: ModelProto) -> None:
+    holds(made, Trial(seeds=range(1)))
+
+
+@RELAXED
 @given(random_models())
 def test_the_law_holds_on_random_models(made: ModelProto) -> None:
     holds(made, Trial(seeds=range(1)))
