@@ -15,6 +15,8 @@ def conv(ctx: NodeContext) -> None:
 def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None) -> None:
     """Any convolution whose weight is (M, C/g, k...), by input slot."""
     group = int(ctx.node.attr("group", 1))
+    if group < 1 or ctx.shape(data)[1] % group or ctx.shape(weight)[0] % group:
+        raise CannotFollow(f"its {group} groups do not divide its channels")
     inputs, outputs, columns = ctx.take(data, 1), ctx.take(weight, 0), ctx.take(weight, 1)
     if group == 1:
         ctx.couple(inputs, columns)
