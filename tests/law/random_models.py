@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from tests.law.build import model
-from tests.law.builder import IMAGE, Builder, Value
+from tests.law.builder import IMAGE, Builder, Shape, Value
 from tests.law.decorations import decorate
 from tests.law.random_moves import MIXES, MOVES, STARTS
 
@@ -31,6 +31,13 @@ def random_models(draw: st.DrawFn, *, moves: int = 14, decorated: bool = False) 
     return decorate(made, pick) if decorated else made
 
 
+def dims(shape: Shape, free: int) -> str:
+    """The batch is always free; `free` 1: so is everything but the channels."""
+    channels = 0 if len(shape) == IMAGE else len(shape) - 1
+    known = (str(n) if axis == channels or not free else f"D{n}" for axis, n in enumerate(shape))
+    return ", ".join(["N", *known])
+
+
 def random_model(pick: Callable[[int], int], *, moves: int) -> ModelProto:
     """A model of so many moves; `pick(n)` decides everything."""
     start = STARTS[pick(len(STARTS))]
@@ -44,6 +51,7 @@ def random_model(pick: Callable[[int], int], *, moves: int) -> ModelProto:
         assert value is not None
         b.one_of(MOVES[len(value.shape)])(b, value)
     ends = [head(b, value) for value in dict.fromkeys([b.pool[-1], b.pool[-1 - b.pick(len(b.pool))]])]
-    outputs = ", ".join(f"float[N{''.join(f',{n}' for n in v.shape)}] {v.name}" for v in ends)
-    signature = f"float[N{''.join(f',{n}' for n in start)}] x => {outputs}"
+    free = pick(2)  # whether the file tells the extents of space or the number of tokens
+    outputs = ", ".join(f"float[{dims(v.shape, free)}] {v.name}" for v in ends)
+    signature = f"float[{dims(start, free)}] x => {outputs}"
     return model(signature, "\n".join(b.lines), opset=20, ir=9, **b.weights)
