@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.onnx_file import Graph
-from onnxprune.operators.context import Findings
 from onnxprune.onnx_file.host import HostValues
+from onnxprune.operators.context import Findings
 from onnxprune.operators.labels import AxisLabels, Labels
 
 Role = OneOf["out", "in", "other"]

@@ -36,8 +36,17 @@ from typing import Any
 from numpy.typing import NDArray
 
 from onnxprune.onnx_file import Edge, Graph, Initializer, Node
-from onnxprune.onnx_file.host import HostValues, Literal
+from onnxprune.onnx_file.host import HostValues, extents_of, scale_of
 from onnxprune.operators.labels import AxisLabels, Fact, Labels, LabelStore, ValueLabels
+
+LONGEST_NEW_AXIS = 1 << 24
+
+
+def fits(labels: Sequence[AxisLabels], shape: tuple[int, ...]) -> bool:
+    """Whether there is one label for each index of a shape, where an axis has labels at all."""
+    return len(labels) == len(shape) and all(
+        axis is None or len(axis) == extent for axis, extent in zip(labels, shape, strict=True)
+    )
 
 
 class CannotFollow(Exception):
@@ -253,8 +262,17 @@ class NodeContext:
         return list(self.labels(slot))
 
     def put(self, labels: Sequence[AxisLabels], index: int = 0) -> None:
+        """Label an output.
+
+        Raises:
+            CannotFollow: The labels are not those of its shape, so its node breaks ONNX's rules.
+        """
         if index < len(self.node.outputs) and self.node.outputs[index]:
-            self.store.values[self.node.outputs[index]] = tuple(self.wide(axis) for axis in labels)
+            name = self.node.outputs[index]
+            shape = self.graph.shapes.get(name)
+            if shape is not None and not fits(labels, shape):
+                raise CannotFollow(f"its output {name!r} has the shape {list(shape)}")
+            self.store.values[name] = tuple(self.wide(axis) for axis in labels)
 
     def wide(self, labels: AxisLabels) -> AxisLabels:
         """The labels; an axis with a single channel cannot lose it and becomes fixed."""
@@ -264,6 +282,8 @@ class NodeContext:
         return None
 
     def fresh(self, count: int) -> Labels:
+        if count > LONGEST_NEW_AXIS:  # axes of weights are bounded by the file, these by nothing
+            raise CannotFollow(f"it makes an axis of {count} extents")
         return self.store.fresh(count)
 
     def couple(self, a: AxisLabels, b: AxisLabels) -> None:
@@ -359,9 +379,13 @@ class NodeContext:
         self._shape_slots.add(slot)
         self.findings.reindexes.append(Reindex(self.node.index, slot, labels, axis))
 
-    def literal(self, slot: int, index: int) -> Literal | None:
-        """Where the integer at `index` of an input stands in the file; None where it is computed."""
-        return self.host.literal(Edge(self.node.index, slot), self.name(slot), index)
+    def may_change(self, slot: int, index: int) -> bool:
+        """Whether the integer at `index` of an input stands in the file or follows from channels."""
+        origins = self.host.origins(Edge(self.node.index, slot), self.name(slot))
+        origin = origins[index] if index < len(origins) else None
+        axes = [(self.store.values.get(e.value, ()), e.axis) for e in extents_of(origin)]
+        follows = any(labels[axis] is not None for labels, axis in axes if axis < len(labels))
+        return follows or scale_of(origin) is not None
 
     # --- after the coupling function ---------------------------------------------------------------
 
@@ -391,7 +415,12 @@ class NodeContext:
                 self.findings.reads.append(Edge(self.node.index, slot))
         for output in self.node.outputs:
             if output and output not in self.store.values:
+                if self.is_read(output) and any(n > 1 for n in self.graph.shapes.get(output, (2,))):
+                    self.freeze_all(f"its output {output!r} cannot be followed")
                 self.store.values[output] = (None,) * len(self.graph.shapes.get(output, ()))
+
+    def is_read(self, name: str) -> bool:
+        return name in self.graph.consumers or any(output.name == name for output in self.graph.outputs)
 
 
 CouplingFunction = Callable[[NodeContext], None]

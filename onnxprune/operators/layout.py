@@ -44,7 +44,9 @@ def unsqueeze(ctx: NodeContext) -> None:
     if axes is None:
         raise CannotFollow("it has no axes")
     rank = ctx.rank(0) + len(axes)
-    new = {a % rank for a in axes}
+    new = {a % rank for a in axes if -rank <= a < rank}
+    if len(new) < len(axes):
+        raise CannotFollow("its axes do not exist")
     old = iter(ctx.take_all(0))
     ctx.put([None if axis in new else next(old) for axis in range(rank)])
 
@@ -66,8 +68,8 @@ def expand(ctx: NodeContext) -> None:
 
 
 def new_axis(ctx: NodeContext, slot: int, index: int, extent: int) -> AxisLabels:
-    """Labels of an axis that a number in the file creates; None where the number is computed."""
-    return ctx.fresh(extent) if index >= 0 and ctx.literal(slot, index) is not None else None
+    """Labels of an axis that a number creates; None where neither the file nor channels decide it."""
+    return ctx.fresh(extent) if index >= 0 and ctx.may_change(slot, index) else None
 
 
 def constant_of_shape(ctx: NodeContext) -> None:
@@ -98,21 +100,37 @@ def depth_to_space(ctx: NodeContext) -> None:
 
 
 def space_to_depth(ctx: NodeContext) -> None:
-    """(N, C, H, W) -> (N, b*b*C, H/b, W/b): channel c stands at c, C+c, 2C+c, ..."""
-    labels, block = ctx.take(0, 1), int(ctx.node.attr("blocksize"))
-    ctx.put([None, None if labels is None else np.tile(labels, block * block), None, None])
+    """(N, C, H, W) -> (N, b*b*C, H/b, W/b): channel c stands at c, C+c, ..., or b*b times in a row."""
+    labels, copies = ctx.take(0, 1), int(ctx.node.attr("blocksize")) ** 2
+    if labels is not None:
+        in_a_row = ctx.node.attr("mode", "DCR") == "CRD"
+        labels = np.repeat(labels, copies) if in_a_row else np.tile(labels, copies)
+    ctx.put([None, labels, None, None])
 
 
 def resize(ctx: NodeContext) -> None:
-    """Axes whose extent stays pass their channels through; sizes that count them follow."""
+    """Axes that are not resampled pass their channels through; sizes that count them follow."""
     source, target = ctx.shape(0), ctx.out_shape()
-    sizes = next((s for s in (3,) if ctx.has(s) and ctx.node.opset >= 11 and ctx.shape(s) != (0,)), None)
+    sizes = 3 if ctx.node.opset >= 11 and ctx.has(3) and ctx.shape(3) != (0,) else None
     axes = [a % len(source) for a in ctx.node.attr("axes", range(len(source)))]
+    scales = resize_scales(ctx)
     labels = ctx.take_all(0)
     for axis, of_axis in enumerate(labels):
-        if source[axis] != target[axis]:
+        scaled = axis in axes and (scales is None or scales[axes.index(axis)] != 1)
+        if source[axis] != target[axis] or scaled:
             ctx.freeze(of_axis, "it is interpolated")
             labels[axis] = None
         if sizes is not None and axis in axes:
             ctx.bind(sizes, axes.index(axis), labels[axis])
     ctx.put(labels)
+
+
+def resize_scales(ctx: NodeContext) -> list[float] | None:
+    """Factors of the resized axes, 1 where an axis of equal extents stays; None where all could change."""
+    policy, mode = "keep_aspect_ratio_policy", "coordinate_transformation_mode"
+    if ctx.node.attr(policy, "stretch") != "stretch" or ctx.node.attr(mode) == "tf_crop_and_resize":
+        return None
+    slot = 2 if ctx.node.opset >= 11 else 1
+    known = ctx.initializer(slot) if "scales" not in ctx.node.attributes else None
+    found = ctx.node.attr("scales") or ([] if known is None else known.array().tolist())
+    return found or [1.0] * ctx.rank(0)
