@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Edge, Graph
-from onnxprune.operators.context import Cut
+from onnxprune.operators.findings import Cut
 
 
 def prunable_cuts(groups: Groups) -> list[Cut]:

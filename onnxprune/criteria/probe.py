@@ -14,7 +14,7 @@ from onnxprune.criteria.options import Feed
 from onnxprune.errors import DataError, ModelError
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Edge, Graph
-from onnxprune.operators.context import Cut
+from onnxprune.operators.findings import Cut
 from onnxprune.operators.slots import QUANTISED
 from onnxprune.verification.sessions import CannotRun, Session, runnable
 

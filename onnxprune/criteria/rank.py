@@ -8,7 +8,7 @@ from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.probe import Totals, collect
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
-from onnxprune.operators.context import Cut
+from onnxprune.operators.findings import Cut
 
 
 def hrank(groups: Groups, options: Options) -> Scores:

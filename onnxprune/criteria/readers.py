@@ -7,7 +7,7 @@ from onnxprune.criteria.cuts import channel_ids, computed_from_data, operands
 from onnxprune.criteria.options import Scores
 from onnxprune.criteria.weights import Floats, slice_sums
 from onnxprune.groups import Groups, Member
-from onnxprune.operators.context import Cut
+from onnxprune.operators.findings import Cut
 
 
 class ChannelTable:

@@ -5,7 +5,7 @@ from onnxprune.groups.constraints import freeze_conflicts
 from onnxprune.groups.solve import Solution, build_groups, solve
 from onnxprune.groups.types import Group, Groups, Member
 from onnxprune.onnx_file import Graph
-from onnxprune.operators.context import Findings, Options
+from onnxprune.operators.findings import Findings, Options
 
 __all__ = ["Group", "Groups", "Member", "find_groups"]
 

@@ -4,7 +4,8 @@ from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.blame import blaming
 from onnxprune.onnx_file.graph import captures
 from onnxprune.onnx_file.host import Extent, HostValues
-from onnxprune.operators.context import CannotFollow, Findings, NodeContext, Options
+from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.findings import Findings, Options
 from onnxprune.operators.frozen import FROZEN_BY_DESIGN
 from onnxprune.operators.labels import AxisLabels
 from onnxprune.operators.table import COUPLING

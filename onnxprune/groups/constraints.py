@@ -13,7 +13,7 @@ from onnxprune.groups.literals import find_numbers
 from onnxprune.groups.solve import Solution
 from onnxprune.onnx_file import Edge, Graph
 from onnxprune.onnx_file.host import Extent, HostValues, Literal, extents_of
-from onnxprune.operators.context import Findings
+from onnxprune.operators.findings import Findings
 from onnxprune.operators.labels import AxisLabels
 
 Key = tuple[int, ...]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from onnxprune.onnx_file import Edge, Graph
 from onnxprune.onnx_file.host import Computed, HostValues, Literal, Origin
-from onnxprune.operators.context import Findings
+from onnxprune.operators.findings import Findings
 
 Bits = NDArray[np.bool_]
 MAX_ROUNDS = 8

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.host import HostValues
-from onnxprune.operators.context import Findings
+from onnxprune.operators.findings import Findings
 from onnxprune.operators.labels import AxisLabels, Labels
 
 Role = OneOf["out", "in", "other"]
@@ -97,7 +97,7 @@ class Groups(Sequence[Group]):
         grouped = self.components.group >= 0
         where = np.full(len(grouped), len(bits) - 1)
         where[grouped] = starts[self.components.group[grouped]] + self.components.channel[grouped]
-        return bits[where]
+        return np.asarray(bits[where], bool)
 
     def axis_labels(self, tensor: str) -> tuple[AxisLabels, ...]:
         return self.findings.store.values.get(tensor, ())

@@ -11,7 +11,7 @@ from onnxprune.groups.literals import find_numbers
 from onnxprune.onnx_file import Edge
 from onnxprune.onnx_file.host import Literal
 from onnxprune.onnx_file.patch import Patch
-from onnxprune.operators.context import Binding, Reindex, Supply
+from onnxprune.operators.findings import Binding, Reindex, Supply
 
 Bits = NDArray[np.bool_]
 

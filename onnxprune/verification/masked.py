@@ -17,7 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file.patch import Patch
-from onnxprune.operators.context import Cut
+from onnxprune.operators.findings import Cut
 from onnxprune.operators.slots import QUANTISED
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)

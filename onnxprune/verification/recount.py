@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from onnxprune.groups.analysis import analyse
 from onnxprune.onnx_file import Graph
-from onnxprune.operators.context import Options
+from onnxprune.operators.findings import Options
 from onnxprune.verification.types import Check, CostLike, judged, skipped
 
 NAME = "cost as promised"
