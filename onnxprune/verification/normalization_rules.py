@@ -6,17 +6,20 @@ from onnxprune.verification.extents import NodeExtents, Rule, expect, expect_out
 
 
 def per_channel(*slots: int) -> Rule:
-    """Parameters (C) of an input (N, C, ...) whose extents do not change."""
+    """Parameters (C) of an input (N, C, ...) whose extents do not change.
+
+    Before opset 9, `spatial` 0 gave BatchNormalization parameters for every element: (C, ...).
+    """
 
     def check(node: NodeExtents) -> Iterator[str]:
         data = node.given(0)
         if data is None:
             return
-        channels = data[1] if len(data) > 1 else 1
+        channels = data[1:2] if node.node.attr("spatial", 1) else data[1:]
         for slot in slots:
             given = node.given(slot)
             if given is not None:
-                yield from expect(f"parameter {slot}", given, (channels,))
+                yield from expect(f"parameter {slot}", given, channels or (1,))
         yield from expect_out(node, data)
 
     return check
