@@ -25,6 +25,7 @@ from onnxprune.groups.explain import Place, explain
 from onnxprune.groups.restrict import restrict
 from onnxprune.onnx_file import load_graph
 from onnxprune.target import reachable
+from onnxprune.verification import first_fault
 
 
 @click.command("inspect", cls=Command)
@@ -48,6 +49,9 @@ def command(output: Output, model: Path, choice: Choice, nodes: bool, members: b
     least, whole = reachable(cost, choice.constraints), cost.count({})
     print_head(output, groups, whole)
     tell_graph(output, graph)
+    fault = first_fault(graph)
+    if fault is not None:
+        output.warn(f"E309: this model does not run: {fault}")
     print_groups(output, groups, cost, choice.constraints)
     print_frozen(output, groups)
     print_outside(output, places)

@@ -9,6 +9,7 @@ from onnxprune.cost import Cost, CostModel
 from onnxprune.groups import Group, Groups
 from onnxprune.groups.explain import Place
 from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file.graph import subgraphs
 from onnxprune.target import Constraints
 
 LONGEST_CELL = 60  # of names, which some exporters make of whole module paths
@@ -24,6 +25,10 @@ def tell_graph(output: Output, graph: Graph) -> None:
     ]
     if assumed:
         output.warn(f"W405: free extents assumed, --shape changes them: {' '.join(assumed)}")
+    inside = [node for node in graph.nodes if any(part.initializer for part in subgraphs(node.proto))]
+    if inside:
+        names = ", ".join(str(node) for node in inside[:3]) + (", ..." if len(inside) > 3 else "")
+        output.warn(f"W404: weights inside subgraphs stay as they are: {names}")
     for warning in graph.warnings:
         output.warn(warning)
 

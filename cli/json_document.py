@@ -60,8 +60,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
         return sorted(plain(item) for item in value)
-    if hasattr(value, "item"):  # numpy's
-        return plain(value.item())
+    if hasattr(value, "tolist"):  # numpy's
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

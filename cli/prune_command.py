@@ -19,13 +19,13 @@ from onnxprune.cli.reports import print_report
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples
-from onnxprune.errors import DataError, UsageError
+from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
 from onnxprune.masks import Masks, load_masks, masks_to_json
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file.saving import check_output
 from onnxprune.pipeline import Pruned, PruneOptions, choose_masks, load_groups, write_pruned
-from onnxprune.target import parse_target, require_reachable
+from onnxprune.target import Target, parse_target, require_reachable
 
 MASK_FILES = (".json", ".npz")
 CALIBRATION_BATCH = 50
@@ -83,7 +83,7 @@ def command(
 
     The target is met, not approached; channel counts are aligned to what kernels like.
     """
-    check_places(out, save_masks, force=force)
+    check_places(out, save_masks, output.json_to, force=force)
     options = prune_options(choice, **values)
     if masks_file is None and not options.target.bounds:
         raise UsageError("E202", "nothing to reach: no --target and no --masks", hint="--target macs=50%")
@@ -99,13 +99,16 @@ def command(
     output.finish(document(model, options, result))
 
 
-def check_places(out: Path, masks: Path | None, *, force: bool) -> None:
-    """Raises: UsageError: E203, an output cannot be written, or both are one file."""
+def check_places(out: Path, masks: Path | None, json_to: str | None, *, force: bool) -> None:
+    """Raises: UsageError: E203, an output cannot be written, or two are one file; E206, an unknown ending."""
     check_output(out, force)
     if masks is not None:
         check_output(masks, force)
         if masks.suffix not in MASK_FILES:
             raise UsageError("E206", f"--save-masks {masks}: must end in {' or '.join(MASK_FILES)}")
+    places = [path.resolve() for path in (out, masks, json_to and Path(json_to)) if path]
+    if len(set(places)) < len(places):
+        raise UsageError("E203", f"two outputs are one file: {', '.join(path.name for path in places)}")
 
 
 def prune_options(
@@ -134,7 +137,9 @@ def read_or_choose(
     """The masks, and the samples where there are some: of the fit part where a criterion looks at them."""
     inputs = groups.graph.inputs
     if masks_file is not None:
-        return load_masks(masks_file, groups), data.open(inputs)
+        masks = load_masks(masks_file, groups)
+        require_met(CostModel(groups), masks, options.target)
+        return masks, data.open(inputs)
     require_reachable(CostModel(groups), target=options.target, constraints=options.constraints)
     if not needs_data(options):
         return choose_masks(groups, options), data.open(inputs)
@@ -145,6 +150,16 @@ def read_or_choose(
         )
     with output.progress("calibrating", samples.count) as step:
         return choose_masks(groups, options, feeds=counted_feeds(samples, step)), samples
+
+
+def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:
+    """Raises: TargetError: E702, masks that were given cost more than the target."""
+    cost, original = cost_model.count(masks), cost_model.count({})
+    for name, limit in target.limits(original).items():
+        reached = getattr(cost, name)
+        if reached > limit:
+            left = percent(reached, getattr(original, name))
+            raise TargetError("E702", f"these masks leave {left} of the {name} ({reached}), over {target}")
 
 
 def counted_feeds(samples: Samples, step: Any) -> Any:
@@ -174,9 +189,8 @@ def print_result(output: Output, model: Path, result: Pruned) -> None:
     for warning in result.warnings:
         output.warn(warning)
     for group in result.groups.prunable:
-        output.detail(
-            f" {group.name}  {int(result.masks[group.name].sum())} of {group.channels}  {group.anchor}"
-        )
+        kept = int(result.masks[group.name].sum())
+        output.detail(f" {group.name}  {kept} of {group.channels} channels kept at {group.anchor}")
     output.line(f"wrote {result.path}")
     output.note("Accuracy is what pruning left of it: `onnxprune measure` tells how much.")
 

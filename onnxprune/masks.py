@@ -14,6 +14,7 @@ from onnxprune.groups import Groups
 
 Masks = dict[str, NDArray[np.bool_]]
 FORMAT = 1
+MOST_CHANNELS = 1 << 24  # of a group: a damaged file must not ask for all memory
 
 
 def all_true(groups: Groups) -> Masks:
@@ -113,7 +114,20 @@ def read_json(path: Path) -> tuple[Masks, str]:
     saved = json.loads(path.read_text())
     masks: Masks = {}
     for name, kept in saved["kept"].items():
-        bits = np.zeros(int(saved["channels"][name]), bool)
-        bits[np.asarray(kept, np.int64)] = True
-        masks[name] = bits
+        masks[name] = bits_of(name, kept, count=saved["channels"][name])
     return masks, str(saved["sha256"])
+
+
+def bits_of(name: str, kept: list[int], *, count: int) -> NDArray[np.bool_]:
+    """Bits from kept indices.
+
+    Raises:
+        ValueError: They are no indices of so many channels.
+    """
+    indices = np.asarray(kept or np.zeros(0, np.int64))
+    inside = indices.ndim == 1 and indices.dtype.kind == "i" and ((indices >= 0) & (indices < count)).all()
+    if not isinstance(count, int) or not 0 <= count <= MOST_CHANNELS or not inside:
+        raise ValueError(f"group {name}: want indices from 0 to {count - 1}, got {kept!s:.60}")
+    bits = np.zeros(count, bool)
+    bits[indices] = True
+    return bits

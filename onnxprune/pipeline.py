@@ -12,7 +12,7 @@ from onnx import ModelProto
 from onnxprune.allocation import allocate
 from onnxprune.cost import Cost, CostModel
 from onnxprune.criteria import Feed, score
-from onnxprune.errors import UnsupportedError
+from onnxprune.errors import ModelError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.restrict import restrict
 from onnxprune.masks import Masks, masks_hash, model_hash
@@ -21,7 +21,7 @@ from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import check_output, save_model
 from onnxprune.pruning import prune
 from onnxprune.target import Constraints, Target, require_reachable
-from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
+from onnxprune.verification import VerificationReport, VerifyOptions, first_fault, require_ok, verify
 from onnxprune.version import VERSION
 
 PROVENANCE = "onnxprune."
@@ -72,13 +72,21 @@ def load_groups(path: Path, options: PruneOptions) -> Groups:
     """The coupled channels of a file, those frozen that the options leave alone.
 
     Raises:
-        ModelError: E301 to E309, the file cannot be read.
+        ModelError: E301 to E309, the file cannot be read, or its extents do not fit each other.
         UnsupportedError: E402, nothing in it can be pruned.
     """
     graph = load_graph(path, shapes=options.shapes)
+    require_fitting(graph)
     groups = restrict(find_groups(graph, heads=options.heads), skip=options.skip, only=options.only)
     require_prunable(groups)
     return groups
+
+
+def require_fitting(graph: Graph) -> None:
+    """Raises: ModelError: E309, the model would not run before it is pruned either."""
+    fault = first_fault(graph)
+    if fault is not None:
+        raise ModelError("E309", f"{graph.path.name} does not run: {fault}", hint="export the model again")
 
 
 def require_prunable(groups: Groups) -> None:

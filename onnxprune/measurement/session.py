@@ -188,7 +188,7 @@ def _load(source: str | bytes, settings: SessionSettings, wanted: list[str], nam
             return _Loaded(_inference_session(source, settings, possible), reasons[wanted[0]])
         except Exception as error:  # ONNX Runtime's errors have no common base
             if possible == [CPU]:
-                raise model_problem(name, error) from error
+                raise model_problem(name, error, source) from error
             reasons[possible.pop(0)] = plain_text(error)
 
 

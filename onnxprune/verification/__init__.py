@@ -8,6 +8,7 @@ promised, the ONNX checker passes, the model runs with all optimisations and wit
 masked original gives. What cannot be checked is skipped with the reason, never passed.
 """
 
+from onnxprune.verification.channels import first_fault
 from onnxprune.verification.recovery import CannotRecover, recover_masks
 from onnxprune.verification.types import Check, Status, VerificationReport, VerifyOptions
 from onnxprune.verification.verify import require_ok, verify
@@ -18,6 +19,7 @@ __all__ = [
     "Status",
     "VerificationReport",
     "VerifyOptions",
+    "first_fault",
     "recover_masks",
     "require_ok",
     "verify",

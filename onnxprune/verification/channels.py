@@ -54,6 +54,11 @@ def check_channels(original: Graph, pruned: Graph, *, final: bool = True) -> Che
     return judged(NAME, faults, detail, nodes=len(pruned.nodes), checked=checked)
 
 
+def first_fault(graph: Graph) -> str | None:
+    """The first node of a model whose extents do not fit each other; None where all do."""
+    return next(node_faults(graph), None)
+
+
 def rule_of(node: Node) -> Rule | None:
     return RULES.get((node.domain, node.op_type))
 
