@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.context import NodeContext
 from onnxprune.operators.contraction import convolve
 from onnxprune.operators.grids import couple_inner, couple_rows
-from onnxprune.operators.labels import AxisLabels
 from onnxprune.operators.reduction import frozen_axes
 
 
@@ -52,15 +51,3 @@ def fourier(ctx: NodeContext) -> None:
     else:
         axis = int(ctx.node.attr("axis", 1))
     frozen_axes(ctx, [axis % rank, rank - 1])
-
-
-def gated_product(ctx: NodeContext) -> None:
-    """SwiGLU: two inputs of one shape, element by element."""
-    a, b = ctx.take_all(0), ctx.take_all(1)
-    if len(a) != len(b):
-        raise CannotFollow("its inputs differ in rank")
-    result: list[AxisLabels] = []
-    for left, right in zip(a, b, strict=True):
-        ctx.couple(left, right)
-        result.append(left if right is not None else None)
-    ctx.put(result)

@@ -1,4 +1,7 @@
-"""The operators that are known: one literal table, (domain, op_type) -> coupling function."""
+"""The operators that are known: one literal table, (domain, op_type) -> coupling function.
+
+Those of com.microsoft stand in `table_microsoft`; what is known and yet frozen stands in `frozen`.
+"""
 
 from onnxprune.operators import (
     attention,
@@ -20,71 +23,26 @@ from onnxprune.operators.context import CouplingFunction
 from onnxprune.operators.table_microsoft import MICROSOFT
 
 UNARY = (
-    *(
-        "Abs",
-        "Acos",
-        "Acosh",
-        "Asin",
-        "Asinh",
-        "Atan",
-        "Atanh",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "Cosh",
-    ),
-    *(
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "IsInf",
-        "IsNaN",
-    ),
-    *(
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "Not",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Shrink",
-        "Sigmoid",
-        "Sign",
-    ),
-    *("Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu", "BitwiseNot"),
-    "BitCast",
-)
+    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitwiseNot", "Cast", "Ceil",
+    "Celu", "Clip", "Cos", "Cosh", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+    "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu",
+    "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt",
+    "Swish", "Tan", "Tanh", "ThresholdedRelu",
+)  # fmt: skip
 BROADCAST = (
-    *("Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater"),
-    *(
-        "GreaterOrEqual",
-        "Less",
-        "LessOrEqual",
-        "Max",
-        "Mean",
-        "Min",
-        "Mod",
-        "Mul",
-        "Or",
-        "PRelu",
-        "Pow",
-        "Sub",
-    ),
-    *("Sum", "Where", "Xor"),
-)
-POOLS = (*("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool"),)
-REDUCE_EXACT = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")
-REDUCE_INEXACT = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSum", "ReduceLogSumExp")
+    "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
+    "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "PRelu",
+    "Sub", "Sum", "SwiGLU", "Where", "Xor",
+)  # fmt: skip
+POOLS = (
+    "AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool",
+)  # fmt: skip
+REDUCE_EXACT = (
+    "ReduceL1", "ReduceL2", "ReduceSum", "ReduceSumSquare",
+)  # fmt: skip
+REDUCE_INEXACT = (
+    "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+)  # fmt: skip
 
 ONNX: dict[tuple[str, str], CouplingFunction] = {
     **{("", name): elementwise.unary for name in UNARY},
@@ -142,7 +100,6 @@ ONNX: dict[tuple[str, str], CouplingFunction] = {
     ("", "RNN"): recurrent.rnn,
     ("", "Attention"): attention.attention,
     ("", "RotaryEmbedding"): rotary.rotary,
-    ("", "SwiGLU"): sampling.gated_product,
     ("", "SimplifiedLayerNormalization"): normalization.layer_norm,
     ("", "GatherElements"): indexing.gather_elements,
     ("", "GatherND"): indexing.gather_nd,

@@ -88,13 +88,13 @@ def test_constant_elements_of_a_channel_axis_are_counted_anew(law: Law) -> None:
     body = "a = Conv(x, w1)\nb = GatherElements<axis=1>(a, which)\ny = Conv(b, w2)"
     which = np.broadcast_to(SHUFFLE[None, :, None, None], (1, 5, 4, 4)).copy()
     found = law(IMAGE, body, w1=(6, 3, 1, 1), w2=(5, 5, 1, 1), which=which)
-    assert sorted(found) == ["1: w1.0", "5: w1.0 w2.1"]
+    assert found == ["5: w1.0 w2.1"]
 
 
 def test_constant_slices_of_a_channel_axis_are_counted_anew(law: Law) -> None:
     body = "a = Conv(x, w1)\nb = GatherND<batch_dims=1>(a, which)\ny = Conv(b, w2)"
     found = law(IMAGE, body, w1=(6, 3, 1, 1), w2=(5, 5, 1, 1), which=SHUFFLE.reshape(1, 5, 1))
-    assert sorted(found) == ["1: w1.0", "5: w1.0 w2.1"]
+    assert found == ["5: w1.0 w2.1"]
 
 
 def test_elements_that_differ_from_place_to_place_freeze_the_channels(law: Law) -> None:
