@@ -133,12 +133,15 @@ def build_groups(store: LabelStore, solution: Solution, graph: Graph) -> tuple[l
                 channels=len(ids),
                 anchor=anchors.get(number, own[0].tensor if own else ""),
                 members=own,
-                frozen=solution.reasons[reason] if reason >= 0 else None,
+                frozen=solution.reasons[reason] if reason >= 0 else ALONE if len(ids) == 1 else None,
                 inexact=bool(shaky[number]),
                 width=min((m.positions.shape[1] for m in own if m.role == "out"), default=1),
             )
         )
     return groups, components
+
+
+ALONE = "it is the only channel of its group"
 
 
 def marked(facts: list[Fact], count: int) -> NDArray[np.bool_]:
