@@ -307,3 +307,9 @@ def test_tile_and_expand_repeat_channels(law: Law) -> None:
         "4: w2.0 w3.1",
         "4: w3.0 fc.1",
     ]
+
+
+def test_a_part_with_one_channel_keeps_it(law: Law) -> None:
+    body = "a = Conv(x, w1)\nl, r = Split<axis=1>(a, sizes)\nlast = Mul(l, r)\n" + HEAD
+    weights = {"w1": (6, 3, 1, 1), "sizes": ints(1, 5), "fc": (5, 5), "fcb": 5}
+    assert law(IMAGE, body, **weights) == ["5: w1.0 fc.1"]
