@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# TORCH_INDEX=url of PyTorch CPU wheels spares gigabytes of CUDA packages
+# TORCH_INDEX=url of PyTorch's CPU wheels spares a Linux machine without a GPU gigabytes of CUDA packages
 TORCH_INDEX ?=
 PYTEST_ARGS ?=
 
@@ -44,9 +44,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
-	@echo "Installing onnxprune, torch (CPU) and the development tools into $(abspath $(VENV)):"
-	@echo "up to 600 MB to download and 1.7 GB on disk."
+	@echo "Installing onnxprune, torch and the development tools into $(abspath $(VENV)):"
+	@echo "up to 600 MB to download and 1.7 GB on disk with torch's CPU build (TORCH_INDEX chooses it); more with CUDA."
 	$(make_venv)
-	$(PIP_INSTALL) --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(PIP_INSTALL) -e '.[dev,torch]'
 	@touch $@ $(VENV)/.installed
