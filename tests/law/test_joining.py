@@ -1,6 +1,7 @@
 """The law where axes are joined, cut and grouped: DenseNet, U-Net, C2f, GLU, shuffles, grouped Conv."""
 
 from tests.law.build import ints
+from tests.law.check import Trial
 from tests.law.conftest import Law
 
 IMAGE = "float[N,3,8,8] x => float[N,5] y"
@@ -51,6 +52,7 @@ UNET = """
     f = Conv<pads=[1,1,1,1]>(c, w3)
     y = Conv(f, w4)
 """
+GROWS = Trial(sizes=({"H": 8, "W": 8}, {"H": 12, "W": 16}))
 SEGMENT = "float[N,3,H,W] x => float[N,2,H,W] y"
 UNET_WEIGHTS = {"w1": (6, 3, 3, 3), "b1": 6, "w2": (8, 6, 3, 3), "b2": 8}
 
@@ -58,7 +60,7 @@ UNET_WEIGHTS = {"w1": (6, 3, 3, 3), "b1": 6, "w2": (8, 6, 3, 3), "b2": 8}
 def test_unet_by_transposed_convolution(law: Law) -> None:
     body = UNET.format(up="ConvTranspose<strides=[2,2]>(e, wt, bt)")
     weights = {"wt": (8, 4, 2, 2), "bt": 4, "w3": (7, 10, 3, 3), "w4": (2, 7, 1, 1)}
-    assert law(SEGMENT, body, **UNET_WEIGHTS, **weights) == [
+    assert law(SEGMENT, body, trial=GROWS, **UNET_WEIGHTS, **weights) == [
         "6: w1.0 b1.0 w2.1 w3.1",
         "8: w2.0 b2.0 wt.0",
         "4: wt.1 bt.0 w3.1",
@@ -71,7 +73,7 @@ def test_unet_by_resize_with_scales(law: Law) -> None:
 
     body = UNET.format(up='Resize<mode="nearest">(e, , scales)')
     weights = {"scales": np.array([1, 1, 2, 2], np.float32), "w3": (7, 14, 3, 3), "w4": (2, 7, 1, 1)}
-    assert law(SEGMENT, body, **UNET_WEIGHTS, **weights) == [
+    assert law(SEGMENT, body, trial=GROWS, **UNET_WEIGHTS, **weights) == [
         "6: w1.0 b1.0 w2.1 w3.1",
         "8: w2.0 b2.0 w3.1",
         "7: w3.0 w4.1",

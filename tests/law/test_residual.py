@@ -105,7 +105,9 @@ def test_a_feature_pyramid_shares_its_lateral_channels(law: Law) -> None:
         y = Add(p1, p2)
     """
     weights = {"w1": (6, 3, 3, 3), "w2": (8, 6, 3, 3), "lat1": (7, 6, 1, 1), "lat2": (7, 8, 1, 1)}
-    found = law("float[N,3,H,W] x => float[N,5] y", body, **weights, head=(5, 7, 1, 1), axes=ints(2, 3))
+    trial = Trial(sizes=({"H": 8, "W": 8}, {"H": 12, "W": 16}))
+    signature = "float[N,3,H,W] x => float[N,5] y"
+    found = law(signature, body, trial=trial, **weights, head=(5, 7, 1, 1), axes=ints(2, 3))
     assert found == ["6: w1.0 w2.1 lat1.1", "8: w2.0 lat2.1", "7: lat1.0 lat2.0 head.1"]
 
 
