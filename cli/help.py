@@ -1,6 +1,7 @@
 """How the options of a command are listed, and how its usage errors read."""
 
 from collections import defaultdict
+from difflib import get_close_matches
 
 import click
 
@@ -43,8 +44,8 @@ def usage_error(error: click.ClickException) -> UsageError:
     path = context.command_path if context else "onnxprune"
     hint = f"`{path} --help` lists the options"
     if isinstance(error, click.NoSuchOption):
-        near = sorted(error.possibilities or ())
-        hint = f"did you mean {' or '.join(near)}?" if near else hint
+        near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0)
+        hint = f"did you mean {near[0]}?" if near else hint
         return UsageError("E201", f"unknown option '{error.option_name}'", hint=hint)
     message = error.format_message().rstrip(".")
     return UsageError("E201", message[:1].lower() + message[1:], hint=hint)

@@ -8,7 +8,8 @@ from onnxprune.cli.format import dims, percent, si, size
 from onnxprune.cost import Cost, CostModel
 from onnxprune.groups import Group, Groups
 from onnxprune.groups.explain import Place
-from onnxprune.onnx_file import Graph
+from onnxprune.groups.restrict import node_names
+from onnxprune.onnx_file import Graph, Node
 from onnxprune.onnx_file.graph import subgraphs
 from onnxprune.target import Constraints
 
@@ -62,21 +63,21 @@ def group_macs(groups: Groups, cost: CostModel) -> dict[str, int]:
 
 
 def print_groups(output: Output, groups: Groups, cost: CostModel, constraints: Constraints) -> None:
-    """The groups that can be pruned."""
-    whole, macs = cost.count({}).macs, group_macs(groups, cost)
+    """The groups that can be pruned; "odd" is a count that no kernel likes before anything is pruned."""
+    whole, macs, finest = cost.count({}).macs, group_macs(groups, cost), constraints.finest()
     rows = [
         [
             group.name,
             str(group.channels),
             percent(macs[group.name], whole),
-            str(constraints.step(group)) + ("" if constraints.fits(group, group.channels) else " odd"),
+            str(constraints.step(group)) + ("" if finest.fits(group, group.channels) else " odd"),
             short(group.anchor),
             member_counts(group),
         ]
         for group in groups.prunable
     ]
     if rows:
-        output.table(["group", "channels", "of the MACs", "align", "first produced at", "members"], rows)
+        output.table(["group", "channels", "of the MACs", "step", "first produced at", "members"], rows)
     else:
         output.line("\nNothing can be pruned.")
 
@@ -112,8 +113,14 @@ def print_nodes(output: Output, cost: CostModel, places: tuple[Place, ...]) -> N
         own = macs.get(place.node.name, 0)
         groups = f"{' '.join(place.reads) or '-'} > {' '.join(place.produces) or '-'}"
         stays = f"stays: {place.reason}" if place.reason else "can be pruned"
-        rows.append([short(place.node.name), place.node.op_type, si(own), percent(own, whole), groups, stays])
+        name = short(" ".join(dict.fromkeys([place.node.name, *module_path(place.node)])))
+        rows.append([name, place.node.op_type, si(own), percent(own, whole), groups, stays])
     output.table(["node", "operator", "MACs", "share", "groups in > out", ""], rows)
+
+
+def module_path(node: Node) -> list[str]:
+    """The innermost module that torch's exporter noted for a node, where it did; the node itself left out."""
+    return [path for path in list(node_names(node))[1:] if path != node.name][-1:]
 
 
 def print_members(output: Output, groups: Groups) -> None:
