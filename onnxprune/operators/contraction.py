@@ -12,15 +12,15 @@ def conv(ctx: NodeContext) -> None:
     convolve(ctx, data=0, weight=1, bias=2)
 
 
-def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None) -> None:
-    """Any convolution whose weight is (M, C/g, k...), by input slot."""
-    group = int(ctx.node.attr("group", 1))
-    if group < 1 or ctx.shape(data)[1] % group or ctx.shape(weight)[0] % group:
+def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None, axis: int = 1) -> None:
+    """Any convolution whose weight is (M, C/g, k...), by input slot; `axis` holds the data's channels."""
+    group, channels = int(ctx.node.attr("group", 1)), ctx.shape(data)[axis]
+    if group < 1 or channels % group or ctx.shape(weight)[0] % group:
         raise CannotFollow(f"its {group} groups do not divide its channels")
-    inputs, outputs, columns = ctx.take(data, 1), ctx.take(weight, 0), ctx.take(weight, 1)
+    inputs, outputs, columns = ctx.take(data, axis), ctx.take(weight, 0), ctx.take(weight, 1)
     if group == 1:
         ctx.couple(inputs, columns)
-    elif drops_groups(ctx, ctx.shape(data)[1] // group, ctx.shape(weight)[0] // group):
+    elif drops_groups(ctx, channels // group, ctx.shape(weight)[0] // group):
         couple_groups(ctx, inputs, outputs, group)
         ctx.freeze(columns, "whole groups go")
     else:
@@ -29,11 +29,13 @@ def convolve(ctx: NodeContext, *, data: int, weight: int, bias: int | None) -> N
         ctx.consumes(columns)
     if group == 1:
         ctx.consumes(columns)
-    ctx.contract(data, 1)
+    ctx.contract(data, axis)
     ctx.produces(outputs)
     if bias is not None and ctx.has(bias):
         ctx.couple(outputs, ctx.take(bias, 0))
-    ctx.put([None, outputs, *[None] * (ctx.rank(data) - 2)])
+    result: list[AxisLabels] = [None] * ctx.rank(data)
+    result[axis] = outputs
+    ctx.put(result)
     count_conv(ctx, weight)
 
 

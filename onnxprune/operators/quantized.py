@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from math import prod
 
-from onnxprune.operators.context import CannotFollow, NodeContext
+from onnxprune.operators.context import NodeContext
 from onnxprune.operators.contraction import convolve, meet_broadcast, multiply
 from onnxprune.operators.labels import AxisLabels
 
 
 def qlinear_conv(ctx: NodeContext) -> None:
     """X, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, B."""
-    refuse_channels_last(ctx)
-    convolve(ctx, data=0, weight=3, bias=8)
+    axis = ctx.rank(0) - 1 if ctx.node.attr("channels_last", 0) else 1  # an option of com.microsoft
+    convolve(ctx, data=0, weight=3, bias=8, axis=axis)
     per_column(ctx, (4, 5), ctx.labels(3)[0])
 
 
@@ -19,11 +19,6 @@ def conv_integer(ctx: NodeContext) -> None:
     """X, w, x_zero, w_zero."""
     convolve(ctx, data=0, weight=1, bias=None)
     per_column(ctx, (3,), ctx.labels(1)[0])
-
-
-def refuse_channels_last(ctx: NodeContext) -> None:
-    if ctx.node.attr("channels_last", 0):
-        raise CannotFollow("a convolution with the channels last")
 
 
 def per_column(ctx: NodeContext, slots: Sequence[int], labels: AxisLabels) -> None:

@@ -208,6 +208,28 @@ def test_a_depthwise_quantised_convolution(law: Law) -> None:
     assert law(IMAGE, body, **QCONV_WEIGHTS, w3=int8(6, 1, 1, 1)) == ["6: w1.0 b1.0 s1.0 z1.0 w3.0 w2.1"]
 
 
+@pytest.mark.parametrize(("group", "weights"), [(1, (6, 6, 1, 1)), (6, (6, 1, 1, 1)), (2, (6, 3, 1, 1))])
+def test_a_quantised_convolution_with_the_channels_last(
+    law: Law, group: int, weights: tuple[int, ...]
+) -> None:
+    body = f"""
+        q = QuantizeLinear(x, s, z)
+        a = QLinearConv(q, s, z, w1, s1, z1, s, z, b1)
+        t = Transpose<perm=[0,2,3,1]>(a)
+        b = com.microsoft.QLinearConv<channels_last=1, group={group}>(t, s, z, w3, s2, z2, s, z)
+        c = com.microsoft.QLinearGlobalAveragePool<channels_last=1>(b, s, z, s, z)
+        d = DequantizeLinear(c, s, z)
+        y = MatMul(d, w4)
+    """
+    found = law("float[N,3,4,4] x => float[N,1,1,5] y", body, **QCONV_WEIGHTS, w3=int8(*weights), w4=(6, 5))
+    one = ["6: w1.0 b1.0 s1.0 z1.0 w3.0 w4.0"]
+    several = {
+        1: ["6: w1.0 b1.0 s1.0 z1.0 w3.1", "6: w3.0 w4.0"],
+        2: ["3: w1.0 b1.0 s1.0 z1.0 w3.1", "3: w3.0 w4.0"],
+    }
+    assert found == several.get(group, one)
+
+
 @pytest.mark.parametrize("per", ["tensor", "column"])
 def test_quantised_matrix_products(law: Law, per: str) -> None:
     body = """
