@@ -31,20 +31,21 @@ def _newer_opsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxprune.onnx_file.versions.SURE_OPSET", 99)
 
 
+@pytest.mark.parametrize("heads", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the reference evaluator divides by zero
-def test_node_cases_of_onnx(shard: int, tmp_path: Path) -> None:
+def test_node_cases_of_onnx(shard: int, heads: bool, tmp_path: Path) -> None:
     tried = 0
     for number, case in enumerate(closed_cases()):
         if number % SHARDS == shard:
-            tried += check_case(case, tmp_path)
+            tried += check_case(case, tmp_path, heads=heads)
     assert tried > 50
 
 
-def check_case(case: Case, folder: Path) -> bool:
+def check_case(case: Case, folder: Path, *, heads: bool) -> bool:
     """Whether the case had channels to prune; the law held if so."""
     try:
-        groups = find_groups(load_graph(save(case.model, folder)))
+        groups = find_groups(load_graph(save(case.model, folder)), heads=heads)
     except ModelError:  # a case that was never updated from opset 1
         return False
     exact = [group for group in groups.prunable if not group.inexact]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.law.build import Weight, ints
+from tests.law.check import Trial
 from tests.law.conftest import Law
 
 IMAGE = "float[N,3,4,4] x => float[N,5,{h},{h}] y"
@@ -135,6 +136,12 @@ def test_channels_stay(law: Law, name: str) -> None:
     signature = IMAGE.format(h=size).replace("N", "1")
     body = BETWEEN.format(middle=form.middle)
     assert law(signature, body, opset=form.opset, **ENDS, **form.weights) == []
+
+
+def test_a_dropout_that_trains_stays(law: Law) -> None:
+    body = BETWEEN.format(middle="b = Dropout(a, r, t)")
+    on: dict[str, Weight] = {"r": number(0.3), "t": number(True, np.bool_)}
+    assert law(IMAGE.format(h=4), body, opset=13, trial=Trial(runs=False), **ENDS, **on) == []
 
 
 NORM: dict[str, Weight] = {"s": 6, "t": 6, "m": 6, "var": 6}
