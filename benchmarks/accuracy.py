@@ -1,6 +1,7 @@
 """Accuracy right after pruning, before any recovery, on the CIFAR-10 test images.
 
-    python -m benchmarks.accuracy MODEL.onnx ... --data cifar10.npz --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+    python -m benchmarks.accuracy MODEL.onnx ... --data cifar10.npz \\
+        --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
 Criteria that look at activations are calibrated on images of the training part. The test part is read once
 a row. Nothing is selected on it: every combination is printed.
@@ -38,9 +39,7 @@ def opened(path: Path, data: str, images: ImageText, part: str) -> Samples:
     "--criterion", "criteria", multiple=True, default=("l1", "group-l2", "act-mean-abs"), show_default=True
 )
 @click.option("--allocation", "allocations", multiple=True, default=("uniform", "global"), show_default=True)
-@click.option(
-    "--folder", default=Path("."), type=click.Path(path_type=Path), help="Where the pruned models go."
-)
+@click.option("--folder", default=Path(), type=click.Path(path_type=Path), help="Where the pruned models go.")
 def main(
     models: tuple[Path, ...],
     data: str,

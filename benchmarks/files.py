@@ -62,9 +62,7 @@ def main(models: tuple[Path, ...], share: int, duration: float) -> None:
                 macs = f"{100 * cost.macs / whole.macs:.1f} %" if cost else "-"
                 params = f"{100 * cost.params / whole.params:.1f} %" if cost else "-"
                 time = f"{ratios[path]:.2f}x" if path in ratios else "-"
-                click.echo(
-                    f"| {source.stem} | {by} | {macs} | {params} | {time} | {note} |"
-                )
+                click.echo(f"| {source.stem} | {by} | {macs} | {params} | {time} | {note} |")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [--millions 200]
 
-Stacked residual blocks of two 1024-wide MatMuls, saved as one file; each size runs in a process of its own, so that
-its peak memory is its own. Linear means: the columns per million parameters stay level.
+Stacked residual blocks of two 1024-wide MatMuls, saved as one file; each size runs in a process of its
+own, so that its peak memory is its own. Linear means: the columns per million parameters stay level.
 """
 
 import json
@@ -76,6 +76,18 @@ def measure(path: Path) -> None:
     print(json.dumps(times | {"peak_mib": peak_mib(), "start_mib": empty, "counts_per_s": rate}))
 
 
+COLUMNS = {
+    "M params": 9,
+    "file MiB": 10,
+    "load s": 8,
+    "groups s": 10,
+    "prune s": 9,
+    "peak MiB": 10,
+    "2 x file + 300": 16,
+    "counts/s": 10,
+}
+
+
 @click.command()
 @click.option("--millions", default=200, show_default=True, help="Parameters of the largest model.")
 @click.option("--file", type=click.Path(path_type=Path), help="Measure this file only, and print JSON.")
@@ -84,8 +96,7 @@ def main(millions: int, file: Path | None) -> None:
     if file is not None:
         measure(file)
         return
-    head = f"{'M params':>9}{'file MiB':>10}{'load s':>8}{'groups s':>10}{'prune s':>9}{'peak MiB':>10}{'2 x file + 300':>16}{'counts/s':>10}"
-    click.echo(head)
+    click.echo("".join(f"{name:>{width}}" for name, width in COLUMNS.items()))
     with tempfile.TemporaryDirectory() as folder:
         for part in (8, 4, 2, 1):
             path = Path(folder) / f"stacked{part}.onnx"
@@ -97,9 +108,10 @@ def main(millions: int, file: Path | None) -> None:
             command = [sys.executable, "-m", "benchmarks.scale", "--file", str(path)]
             row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             size = path.stat().st_size / 2**20
+            params = blocks * 2 * WIDTH * WIDTH / 1e6
             click.echo(
-                f"{blocks * 2 * WIDTH * WIDTH / 1e6:>9.0f}{size:>10.0f}{row['load']:>8.2f}{row['groups']:>10.3f}"
-                f"{row['prune']:>9.2f}{row['peak_mib']:>10.0f}{2 * size + 300:>16.0f}{row['counts_per_s']:>10.0f}"
+                f"{params:>9.0f}{size:>10.0f}{row['load']:>8.2f}{row['groups']:>10.3f}{row['prune']:>9.2f}"
+                f"{row['peak_mib']:>10.0f}{2 * size + 300:>16.0f}{row['counts_per_s']:>10.0f}"
             )
             path.unlink()
 
