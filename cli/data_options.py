@@ -22,6 +22,11 @@ class DataSource:
     options: DataOptions
     count: int | None = None
 
+    @property
+    def part(self) -> Part | None:
+        """The part that was asked for."""
+        return self.options.part
+
     def open(self, inputs: Sequence[ModelInput], *, part: Part | None = None) -> Samples | None:
         """The samples, or None where no data was given; `part` unless --part names another one.
 

@@ -50,16 +50,13 @@ def print_head(output: Output, groups: Groups, cost: Cost) -> None:
 
 
 def group_macs(groups: Groups, cost: CostModel) -> dict[str, int]:
-    """MACs that go with one channel of each group, times its channels; a node counts for both its groups."""
+    """MACs that run through each group; those of a node count for all its groups."""
     if not len(groups):
         return {}
     kept = np.tile(cost.kept_counts({}), (len(groups), 1))
-    without = cost.count_kept(kept - np.eye(len(groups), dtype=np.int64)).macs
-    whole = cost.count({}).macs
-    return {
-        group.name: int((whole - macs) * group.channels)
-        for group, macs in zip(groups, without.tolist(), strict=True)
-    }
+    np.fill_diagonal(kept, 0)
+    whole, without = cost.count({}).macs, cost.count_kept(kept).macs.tolist()
+    return {group.name: whole - macs for group, macs in zip(groups, without, strict=True)}
 
 
 def print_groups(output: Output, groups: Groups, cost: CostModel, constraints: Constraints) -> None:
@@ -71,13 +68,13 @@ def print_groups(output: Output, groups: Groups, cost: CostModel, constraints: C
             str(group.channels),
             percent(macs[group.name], whole),
             str(constraints.step(group)) + ("" if finest.fits(group, group.channels) else " odd"),
-            short(group.anchor),
+            place(groups, group),
             member_counts(group),
         ]
         for group in groups.prunable
     ]
     if rows:
-        output.table(["group", "channels", "of the MACs", "step", "first produced at", "members"], rows)
+        output.table(["group", "channels", "MACs through", "step", "first produced at", "members"], rows)
     else:
         output.line("\nNothing can be pruned.")
 
@@ -92,7 +89,7 @@ def member_counts(group: Group) -> str:
 
 def print_frozen(output: Output, groups: Groups) -> None:
     frozen = [group for group in groups if group.frozen is not None]
-    rows = [[g.name, str(g.channels), short(g.anchor), g.frozen or ""] for g in frozen]
+    rows = [[g.name, str(g.channels), place(groups, g), g.frozen or ""] for g in frozen]
     if rows:
         output.table(["frozen", "channels", "at", "reason"], rows)
 
@@ -109,18 +106,24 @@ def print_nodes(output: Output, cost: CostModel, places: tuple[Place, ...]) -> N
     macs = cost.macs_by_node({})
     whole = sum(macs.values())
     rows = []
-    for place in places:
-        own = macs.get(place.node.name, 0)
-        groups = f"{' '.join(place.reads) or '-'} > {' '.join(place.produces) or '-'}"
-        stays = f"stays: {place.reason}" if place.reason else "can be pruned"
-        name = short(" ".join(dict.fromkeys([place.node.name, *module_path(place.node)])))
-        rows.append([name, place.node.op_type, si(own), percent(own, whole), groups, stays])
+    for each in places:
+        own = macs.get(each.node.name, 0)
+        groups = f"{' '.join(each.reads) or '-'} > {' '.join(each.produces) or '-'}"
+        stays = f"stays: {each.reason}" if each.reason else "can be pruned"
+        rows.append([with_module(each.node), each.node.op_type, si(own), percent(own, whole), groups, stays])
     output.table(["node", "operator", "MACs", "share", "groups in > out", ""], rows)
 
 
-def module_path(node: Node) -> list[str]:
-    """The innermost module that torch's exporter noted for a node, where it did; the node itself left out."""
-    return [path for path in list(node_names(node))[1:] if path != node.name][-1:]
+def place(groups: Groups, group: Group) -> str:
+    """The node that first produces a group's channels, or the weight that they belong to."""
+    node = groups.graph.by_name.get(group.anchor)
+    return short(group.anchor) if node is None else with_module(node)
+
+
+def with_module(node: Node) -> str:
+    """A node's name, and the innermost module that torch's exporter noted for it, where it did."""
+    modules = list(node_names(node))[1:-1]
+    return short(" ".join(dict.fromkeys([node.name, *modules[-1:]])))
 
 
 def print_members(output: Output, groups: Groups) -> None:

@@ -83,7 +83,8 @@ def command(
 
     The target is met, not approached; channel counts are aligned to what kernels like.
     """
-    check_places(out, save_masks, output.json_to, force=force)
+    check_places(model, out, force=force)
+    check_beside(out, save_masks, output.json_to, force=force)
     options = prune_options(choice, **values)
     if masks_file is None and not options.target.bounds:
         raise UsageError("E202", "nothing to reach: no --target and no --masks", hint="--target macs=50%")
@@ -99,9 +100,15 @@ def command(
     output.finish(document(model, options, result))
 
 
-def check_places(out: Path, masks: Path | None, json_to: str | None, *, force: bool) -> None:
-    """Raises: UsageError: E203, an output cannot be written, or two are one file; E206, an unknown ending."""
+def check_places(model: Path, out: Path, *, force: bool) -> None:
+    """Raises: UsageError: E203, the output cannot be written, or it is the model itself."""
+    if model.exists() and out.exists() and out.samefile(model):
+        raise UsageError("E203", f"{out} is the model itself, which is never changed", hint="another --out")
     check_output(out, force)
+
+
+def check_beside(out: Path, masks: Path | None, json_to: str | None, *, force: bool) -> None:
+    """Raises: UsageError: E203, masks cannot be written, or two outputs are one; E206, an unknown ending."""
     if masks is not None:
         check_output(masks, force)
         if masks.suffix not in MASK_FILES:
@@ -148,6 +155,9 @@ def read_or_choose(
         raise DataError(
             "E504", f"--criterion {options.criterion} needs calibration inputs", hint="--data val.npz"
         )
+    output.note(
+        f"Calibrating on {samples.count or 'all'} samples, the {data.part or 'fit'} part of {data.spec}."
+    )
     with output.progress("calibrating", samples.count) as step:
         return choose_masks(groups, options, feeds=counted_feeds(samples, step)), samples
 
@@ -186,6 +196,8 @@ def print_result(output: Output, model: Path, result: Pruned) -> None:
     ]
     output.table(["", "original", "pruned", "kept"], rows)
     print_report(output, result.report)
+    for check in result.report.skipped:
+        output.warn(f"W801: not proven: {check.name}: {check.detail}")
     for warning in result.warnings:
         output.warn(warning)
     for group in result.groups.prunable:

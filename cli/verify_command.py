@@ -11,6 +11,7 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph
 from onnxprune.cli.options import FILE, heads_option, output_options, parse_shapes, shape_option
 from onnxprune.cli.reports import print_report
+from onnxprune.cost import CostModel
 from onnxprune.errors import VerificationError
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks
@@ -73,6 +74,7 @@ def command(
         seed=seed,
         prune=prune,
         retrained=retrained,
+        cost=None if masks is None else CostModel(groups).count(masks),
     )
     feeds = None if samples is None else (b.inputs for b in islice(samples.batches(1), options.inputs))
     report = verify(graph, pruned, masks=masks, groups=groups, samples=feeds, options=options)

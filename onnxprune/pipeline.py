@@ -14,6 +14,7 @@ from onnxprune.cost import Cost, CostModel
 from onnxprune.criteria import Feed, score
 from onnxprune.errors import ModelError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
+from onnxprune.groups.explain import explain
 from onnxprune.groups.restrict import restrict
 from onnxprune.masks import Masks, masks_hash, model_hash
 from onnxprune.onnx_file import Graph, load_graph
@@ -25,6 +26,7 @@ from onnxprune.verification import VerificationReport, VerifyOptions, first_faul
 from onnxprune.version import VERSION
 
 PROVENANCE = "onnxprune."
+MOST_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,16 @@ def require_fitting(graph: Graph) -> None:
 
 
 def require_prunable(groups: Groups) -> None:
+    """Raises: UnsupportedError: E402, with the first reasons, one a line."""
     if groups.prunable:
         return
-    reasons = sorted({group.frozen or "" for group in groups})
+    places = explain(groups)
+    reasons = list(dict.fromkeys([place.reason for place in places] + [g.frozen or "" for g in groups]))
+    more = f"\n         and {len(reasons) - MOST_REASONS} more reasons" if len(reasons) > MOST_REASONS else ""
     raise UnsupportedError(
         "E402",
-        f"{groups.graph.path.name}: 0 of {len(groups)} groups of channels are prunable",
-        cause="; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""),
+        f"{groups.graph.path.name}: nothing is prunable, none of {len(places)} weighted nodes",
+        cause="\n         ".join(reasons[:MOST_REASONS]) + more,
         hint="`onnxprune inspect` shows every group with its reason",
     )
 

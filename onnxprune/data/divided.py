@@ -51,7 +51,9 @@ def _part(arrays: Mapping[str, Array], part: Part, source: str) -> tuple[Array, 
         raise DataError(
             "E501",
             f"{source} has no {part} part: its keys are [{', '.join(sorted(arrays))}]",
-            hint=f"want x_{part} and y_{part}" + ("" if part == "test" else ", or x_train and y_train"),
+            hint=f"want x_{part} and y_{part}"
+            + ("" if part == "test" else ", or x_train and y_train")
+            + "; --part names another part",
         )
     halves = split_search(Cifar10(*(arrays[name] for name in needed)))
     if part == "fit":

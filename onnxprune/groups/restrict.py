@@ -120,7 +120,7 @@ def touched_by(groups: Groups, node: Node) -> Numbers:
 
 def produced_by(groups: Groups, node: Node) -> Numbers:
     """Groups whose channels come into being at a node."""
-    facts = [fact.labels for fact in groups.findings.store.produced if fact.reason == node.name]
+    facts = groups.produced_at.get(node.name, ())
     made: Numbers = set().union(*(carried(groups, groups.axis_labels(name)) for name in node.outputs))
     read = [name for name in node.inputs if name not in groups.graph.initializers]
     passed: Numbers = set().union(*(carried(groups, groups.axis_labels(name)) for name in read))

@@ -1,5 +1,6 @@
 """Groups of channels and what they are made of."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -88,6 +89,14 @@ class Groups(Sequence[Group]):
     def prunable(self) -> tuple[Group, ...]:
         """The groups that may lose channels."""
         return tuple(group for group in self.items if group.frozen is None)
+
+    @cached_property
+    def produced_at(self) -> dict[str, list[Labels]]:
+        """By node name: the labels that come into being there."""
+        found: dict[str, list[Labels]] = defaultdict(list)
+        for fact in self.findings.store.produced:
+            found[fact.reason].append(fact.labels)
+        return dict(found)
 
     def keep_labels(self, masks: dict[str, Bits]) -> Bits:
         """For each label whether it stays."""

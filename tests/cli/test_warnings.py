@@ -98,3 +98,19 @@ def test_a_model_that_does_not_run_is_told_by_inspect(cli: Cli, tmp_path: Path) 
     ran = cli("inspect", path)
     assert ran.code == 0
     assert "E309: this model does not run: node y (Conv)" in ran.err
+
+
+def test_what_cannot_be_proven_by_running_is_told(cli: Cli, tmp_path: Path) -> None:
+    """A custom operator behind two convolutions: the channels between them can go, but nothing runs here."""
+    text = (
+        FREE.replace("H, W", "8, 8").replace("17]>", '17, "my.ops" : 1]>').replace("y = Conv(r, b)", CUSTOM)
+    )
+    path = two_convolutions(tmp_path, text, np.float32)
+    ran = cli("prune", path, "-o", tmp_path / "out.onnx", "--target", "macs=50%")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("W801: not proven: ") == 2
+    assert "my.ops" in ran.err
+    assert (tmp_path / "out.onnx").exists()
+
+
+CUSTOM = "s = Conv(r, b)  y = my.ops.Fancy(s)"
