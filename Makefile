@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # TORCH_INDEX=url of PyTorch's CPU wheels spares a Linux machine without a GPU gigabytes of CUDA packages
 TORCH_INDEX ?=
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses=auto
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP_INSTALL = $(VENV)/bin/python -m pip install -c constraints.txt
@@ -17,8 +17,9 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install -c constraints.txt
 demo: $(VENV)/.installed
 	$(VENV)/bin/onnxprune demo
 
+# one worker a processor, each in one thread
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
