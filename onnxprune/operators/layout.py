@@ -19,13 +19,20 @@ def reshape(ctx: NodeContext) -> None:
     target = ctx.ints("shape", 1)
     if target is None:
         raise CannotFollow("it has no target shape")
-    result = regrid(ctx, ctx.shape(0), ctx.out_shape(), ctx.take_all(0))
+    source = ctx.take_all(0)
+    result = regrid(ctx, ctx.shape(0), ctx.out_shape(), source)
     ctx.put(result)
     if len(target) != len(result):
         raise CannotFollow("its target does not fit the shape of its output")
     for index, labels in enumerate(result):
-        if target[index] != -1:
+        # 0 copies the extent of the input, which is right where that has the same channels
+        copied = target[index] == 0 and index < len(source) and same(source[index], labels)
+        if target[index] != -1 and not copied:
             ctx.bind_ints(("shape", 1), index, labels)
+
+
+def same(a: AxisLabels, b: AxisLabels) -> bool:
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def flatten(ctx: NodeContext) -> None:

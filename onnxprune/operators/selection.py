@@ -96,7 +96,12 @@ def slice_ranges(ctx: NodeContext) -> list[Range]:
 def slice_(ctx: NodeContext) -> None:
     """Bounds are counted in what is left before them; a step needs whole blocks of its length."""
     labels = ctx.take_all(0)
-    for part in slice_ranges(ctx):
+    try:
+        parts = slice_ranges(ctx)
+    except CannotFollow as reason:
+        ctx.put(freeze_sliced(ctx, labels, str(reason)))
+        return
+    for part in parts:
         of_axis = labels[part.axis]
         if of_axis is None or part.reverses(len(of_axis)):
             ctx.bind_ints(STARTS, part.index, None)
@@ -108,6 +113,14 @@ def slice_(ctx: NodeContext) -> None:
             ctx.freeze(of_axis, "a Slice with a negative step")
             labels[part.axis] = None
     ctx.put(labels)
+
+
+def freeze_sliced(ctx: NodeContext, labels: list[AxisLabels], reason: str) -> list[AxisLabels]:
+    """The axes that are cut at unknown bounds stay as they are; the others pass through."""
+    axes = [a % len(labels) for a in ctx.ints("axes", 3, range(len(labels))) or []]
+    for axis in axes:
+        ctx.freeze(labels[axis], f"it is cut where {reason}")
+    return [None if axis in axes else of_axis for axis, of_axis in enumerate(labels)]
 
 
 def sliced(ctx: NodeContext, part: Range, labels: Labels) -> Labels:

@@ -183,3 +183,10 @@ def test_a_width_written_as_a_product_is_patched_in_its_factor(law: Law) -> None
         fcb=5,
     )
     assert found == ["6: w1.0 fc.1"]
+
+
+def test_bounds_that_are_data_freeze_only_the_axis_that_they_cut(law: Law) -> None:
+    body = "a = MatMul(x, w1)\ns = Slice(a, from, end, one)\ny = MatMul(s, w2)\n"
+    signature = "float[N,6,8] x, int64[1] from => float[N,T,5] y"
+    found = law(signature, body, w1=(8, 7), w2=(7, 5), end=ints(6), one=ints(1), trial=Trial(batches=(1, 1)))
+    assert found == ["7: w1.1 w2.0"]
