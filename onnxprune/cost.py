@@ -44,7 +44,7 @@ class Extents:
     """Extents as linear functions of the kept counts: fixed + sum of (indices a channel takes) * kept.
 
     Few groups run over one axis, so only those are stored: `groups` and `widths` of all axes in a row,
-    each axis beginning at its `starts`. Every axis has at least one entry.
+    each axis beginning at its `starts`. Every axis has at least one entry, where there are groups at all.
     """
 
     fixed: Counts  # (E,)
@@ -55,11 +55,15 @@ class Extents:
     @staticmethod
     def of(rows: list[Counts], channels: Counts) -> "Extents":
         """From the indices of each axis in each group (G,) and in none (last)."""
+        fixed = np.array([row[-1] for row in rows], np.int64)
+        if not len(channels):  # all there is is fixed
+            none = np.zeros(0, np.int64)
+            return Extents(fixed, none, none, none)
         found = [np.flatnonzero(row[:-1]) if row[:-1].any() else np.zeros(1, np.int64) for row in rows]
         groups = np.concatenate([*found, np.zeros(0, np.int64)]).astype(np.int64)
         widths = [row[own] // channels[own] for row, own in zip(rows, found, strict=True)]
         return Extents(
-            np.array([row[-1] for row in rows], np.int64),
+            fixed,
             groups,
             np.concatenate([*widths, np.zeros(0, np.int64)]).astype(np.int64),
             np.cumsum([0, *(len(own) for own in found)])[:-1],
@@ -67,11 +71,11 @@ class Extents:
 
     def evaluate(self, kept: Counts) -> Counts:
         """(B, G) kept counts -> (B, E + 1) extents; the last is 1."""
-        ones = np.ones((len(kept), 1), np.int64)
-        if not len(self.fixed):
-            return ones
-        sums = np.add.reduceat(kept[:, self.groups] * self.widths, self.starts, axis=1)
-        return np.concatenate([sums + self.fixed, ones], axis=1)
+        extents = np.ones((len(kept), len(self.fixed) + 1), np.int64)
+        extents[:, :-1] = self.fixed
+        if len(self.starts):
+            extents[:, :-1] += np.add.reduceat(kept[:, self.groups] * self.widths, self.starts, axis=1)
+        return extents
 
 
 @dataclass(frozen=True)
