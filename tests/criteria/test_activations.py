@@ -130,6 +130,14 @@ def test_several_readers_add_up_in_wanda_and_share_the_mean_of_activations(group
     )
 
 
+def test_hrank_looks_where_a_channel_is_read_first(groups_of: Build) -> None:
+    shapes = {"w1": (8, 3, 1, 1), "w2": (6, 8, 1, 1), "w3": (6, 8, 1, 1), "fc": (5, 6), "fcb": 5}
+    groups = groups_of(IMAGE, TWO_READERS.replace("Relu(c)", "Clip(c, low, high)"), **shapes,
+                       low=np.array(0, np.float32), high=np.array(0, np.float32))  # fmt: skip
+    found, _ = score(groups, "hrank", feeds=[images()]).values()
+    assert (found == 0).all()  # the second reader's maps have rank 6
+
+
 def test_a_depthwise_convolution_reads_each_channel_with_its_own_filters(groups_of: Build) -> None:
     body = """
         c = Conv(x, w1)

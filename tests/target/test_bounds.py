@@ -55,7 +55,7 @@ def test_a_target_is_written_as_it_was_asked() -> None:
         ("macs=0%", "must be in (0, 100]%"),
         ("params=0M", "must be above zero"),
         ("macs=50", "unit missing: macs=50% or macs=20M"),
-        ("macs=0.5", "unit missing: macs=0.5% or macs=20M"),
+        ("macs=0.5", "unit missing: macs=50% or macs=20M"),
         ("latency=4", "unit missing: latency=4% or latency=4ms"),
         ("flops=50%", "unknown quantity 'flops'; there are macs, params, bytes, latency"),
         ("macs=5KiB", "unknown unit 'kib'"),

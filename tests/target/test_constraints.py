@@ -49,7 +49,7 @@ def test_every_producing_axis_is_aligned() -> None:
 def test_at_least_a_share_is_kept() -> None:
     assert rungs(Constraints(EIGHT, min_keep=0.5), group(32, 1)) == [16, 24, 32]
     assert rungs(Constraints(EIGHT, min_keep=0.51), group(32, 1)) == [24, 32]
-    assert rungs(Constraints(Alignment(1, 1), min_keep=0.1), group(30, 1))[0] == 3  # 0.1 * 30 > 3
+    assert rungs(Constraints(Alignment(1, 1), min_keep=0.07), group(100, 1))[0] == 7  # 0.07 * 100 > 7
 
 
 def test_at_least_a_number_is_kept() -> None:
