@@ -161,10 +161,17 @@ def runs(found: Iterator[Field]) -> Iterator[tuple[int, int]]:
 
 
 def merge(message: Message, window: Window, start: int, end: int) -> None:
-    """Add the fields in bytes [start, end) to a message, in place."""
+    """Add the fields in bytes [start, end) to a message, in place.
+
+    Raises:
+        WireError: They cannot be decoded.
+        MemoryError: There is no room for them.
+    """
     try:
         message.MergeFromString(window.read(start, end - start))
     except DecodeError as error:
+        if "alloc" in str(error):  # protobuf's name for it
+            raise MemoryError(str(error)) from error
         raise first_unreadable(type(message), window, start, end) from error
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from onnxprune.errors import ModelError
-from onnxprune.onnx_file import external, reading, versions
+from onnxprune.errors import ModelError, RuntimeProblem
+from onnxprune.onnx_file import external, reading, versions, wire
 from onnxprune.onnx_file.reading import read_model
 from onnxprune.onnx_file.tensors import fault_of, tensors
 from tests.onnx_file.small_models import BUILDERS, chain, nested, save_external, wide
@@ -463,3 +464,18 @@ def test_external_locations_are_those_of_the_file(one_file, model, tmp_path):
     found = external.external_locations(read_model(tmp_path / "m.onnx"))
     assert set(found) == {t.name for t in model.graph.initializer}
     assert len(set(found.values())) == (1 if one_file else 9)
+
+
+def test_e605_memory_that_does_not_suffice_is_no_damage(model, tmp_path, monkeypatch):
+    def full(self: object, content: bytes) -> None:
+        raise DecodeError("Error parsing message with type 'onnx.GraphProto': Arena alloc failed")
+
+    message = type("Message", (), {"MergeFromString": full})()
+    with pytest.raises(MemoryError):
+        wire.merge(message, wire.Window(io.BytesIO(b"abc")), 0, 3)
+    monkeypatch.setattr(
+        reading, "parse_model", lambda *_: wire.merge(message, wire.Window(io.BytesIO(b"abc")), 0, 3)
+    )
+    with pytest.raises(RuntimeProblem) as caught:
+        read_model(written(tmp_path, model))
+    assert caught.value.code == "E605"
