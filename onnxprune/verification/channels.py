@@ -78,7 +78,7 @@ def node_faults(graph: Graph) -> Iterator[str]:
             continue
         try:
             yield from (f"node {node}: {fault}" for fault in rule(view_node(graph, host, node)))
-        except (IndexError, ValueError, ZeroDivisionError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # a rule reads the axes that the specification demands: one that is missing is a fault too
             yield f"node {node}: its extents cannot be those of a {node.op_type} ({error})"
 
