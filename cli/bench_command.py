@@ -36,7 +36,10 @@ TIMING = (
         help="Of one operator; with one, processor time is the latency.",
     ),
     click.option(
-        "--batch", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="Rows of one run."
+        "--batch",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Rows of one run; else as many as the model fixes, or 1.",
     ),
     click.option(
         "--warmup",
@@ -89,7 +92,7 @@ def command(
     models: tuple[Path, ...],
     data: DataSource,
     per_node: bool,
-    batch: int,
+    batch: int | None,
     shapes: tuple[str, ...],
     **values: Any,
 ) -> None:

@@ -49,7 +49,7 @@ def command(
     gates: tuple[str, ...],
     markdown: bool,
     no_latency: bool,
-    batch: int,
+    batch: int | None,
     shapes: tuple[str, ...],
     **values: Any,
 ) -> None:

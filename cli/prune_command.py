@@ -11,20 +11,20 @@ import click
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.format import percent, si, size
+from onnxprune.cli.format import percent
 from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
-from onnxprune.cli.reports import print_report
+from onnxprune.cli.prune_report import document, print_result
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
-from onnxprune.masks import Masks, load_masks, masks_to_json
+from onnxprune.masks import Masks, load_masks
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file.saving import check_output
-from onnxprune.pipeline import Pruned, PruneOptions, choose_masks, load_groups, write_pruned
+from onnxprune.pipeline import PruneOptions, choose_masks, load_groups, write_pruned
 from onnxprune.target import Target, parse_target, require_reachable
 
 MASK_FILES = (".json", ".npz")
@@ -183,40 +183,3 @@ def counted_feeds(samples: Samples, step: Any) -> Any:
 def proof(samples: Samples | None) -> Any:
     """A few single inputs for the proof."""
     return None if samples is None else [b.inputs for b in islice(samples.batches(1), PROOF_SAMPLES)]
-
-
-def print_result(output: Output, model: Path, result: Pruned) -> None:
-    before, after = result.before, result.after
-    sizes = model.stat().st_size, result.path.stat().st_size
-    rows = [
-        ["MACs", si(before.macs), si(after.macs), percent(after.macs, before.macs)],
-        ["params", si(before.params), si(after.params), percent(after.params, before.params)],
-        ["weights", size(before.bytes), size(after.bytes), percent(after.bytes, before.bytes)],
-        ["file", size(sizes[0]), size(sizes[1]), percent(sizes[1], sizes[0])],
-    ]
-    output.table(["", "original", "pruned", "kept"], rows)
-    print_report(output, result.report)
-    for check in result.report.skipped:
-        output.warn(f"W801: not proven: {check.name}: {check.detail}")
-    for warning in result.warnings:
-        output.warn(warning)
-    for group in result.groups.prunable:
-        kept = int(result.masks[group.name].sum())
-        output.detail(f" {group.name}  {kept} of {group.channels} channels kept at {group.anchor}")
-    output.line(f"wrote {result.path}")
-    output.note("Accuracy is what pruning left of it: `onnxprune measure` tells how much.")
-
-
-def document(model: Path, options: PruneOptions, result: Pruned) -> dict[str, Any]:
-    return {
-        "model": model,
-        "pruned": result.path,
-        "target": str(options.target),
-        "criterion": options.criterion,
-        "allocation": options.allocation,
-        "constraints": str(options.constraints),
-        "before": vars(result.before),
-        "after": vars(result.after),
-        "verification": result.report.to_json(),
-        "masks": masks_to_json(result.masks, result.groups, align=str(options.constraints.align)),
-    }

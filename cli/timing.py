@@ -51,23 +51,36 @@ def tell_subjects(output: Output, subjects: Sequence[Subject]) -> None:
         tell_graph(output, subject.graph)
 
 
-def make_contenders(subjects: Sequence[Subject], data: DataSource, batch: int) -> list[Contender]:
+def make_contenders(subjects: Sequence[Subject], data: DataSource, batch: int | None) -> list[Contender]:
     """Each model with one batch of inputs: from the data, or invented ones.
+
+    Args:
+        subjects: The models.
+        data: Samples; without any, invented ones.
+        batch: Rows of one run; None: what the models fix, else 1.
 
     Raises:
         DataError: E503, a model does not take this batch size.
     """
-    return [Contender(s.name, s.path, feeds_for(s.graph, data, batch), s.macs_by_node) for s in subjects]
+    rows = batch or next(filter(None, (fixed_batch(s.graph) for s in subjects)), 1)
+    return [Contender(s.name, s.path, feeds_for(s.graph, data, rows), s.macs_by_node) for s in subjects]
+
+
+def fixed_batch(graph: Graph) -> int | None:
+    """The only number of rows that a model takes, where all its inputs fix the same one."""
+    first = {value.dims[0] if value.dims else None for value in graph.inputs if value.dims != ()}
+    rows = first.pop() if len(first) == 1 else None
+    return rows if isinstance(rows, int) else None
 
 
 def feeds_for(graph: Graph, data: DataSource, batch: int) -> Mapping[str, Any]:
-    for value in graph.inputs:
-        if value.dims and isinstance(value.dims[0], int) and value.dims[0] != batch != 1:
-            raise DataError(
-                "E503",
-                f"{graph.path.name}: input {value.name!r} takes a batch of {value.dims[0]}, not {batch}",
-                hint=f"use --batch {value.dims[0]}",
-            )
+    fixed = fixed_batch(graph)
+    if fixed not in (None, batch):
+        raise DataError(
+            "E503",
+            f"{graph.path.name} takes a batch of {fixed} only, not {batch}",
+            hint=f"use --batch {fixed}",
+        )
     samples = data.open(graph.inputs)
     if samples is None:
         options = DataOptions(count=batch, shapes=graph.assumed)

@@ -96,9 +96,8 @@ def parse_bound(text: str) -> Bound:
     if quantity not in UNITS:
         raise nonsense(text, f"unknown quantity {quantity!r}; there are {', '.join(UNITS)}")
     if not unit:
-        raise nonsense(
-            text, f"unit missing: {quantity}={match['amount']}% or {quantity}={EXAMPLES[quantity]}"
-        )
+        share = f"{float(amount * 100 if amount < 1 else amount):g}%"
+        raise nonsense(text, f"unit missing: {quantity}={share} or {quantity}={EXAMPLES[quantity]}")
     if unit != "%" and unit not in UNITS[quantity]:
         raise nonsense(text, f"unknown unit {unit!r}; there are % {' '.join(UNITS[quantity])}")
     if not amount or (unit == "%" and amount > 100):

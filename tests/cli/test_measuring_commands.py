@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from onnxprune.cli.gates import parse_gate
 from tests.cli.conftest import Cli
+from tests.onnx_file.small_models import residual
 
 SHORT = ("--duration", "0.1", "--warmup", "1")
 
@@ -34,6 +36,15 @@ def test_bench_names_the_provider_and_the_control(cli: Cli, model: Path, pruned:
 def test_bench_takes_the_batch_that_is_asked_for(cli: Cli, model: Path) -> None:
     document = json.loads(cli("bench", model, *SHORT, "--batch", "7", "--json").out)
     assert document["batch"] == 7
+
+
+def test_a_model_that_fixes_its_batch_is_run_with_that(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "two_rows.onnx"
+    onnx.save(residual(np.random.default_rng(0)), path)
+    assert json.loads(cli("bench", path, *SHORT, "--json").out)["batch"] == 2
+    ran = cli("bench", path, *SHORT, "--batch", "4")
+    assert (ran.error_code, ran.code) == ("E503", 5)
+    assert "use --batch 2" in ran.err
 
 
 def test_measure_tells_accuracy_and_agreement(cli: Cli, model: Path, pruned: Path, samples: Path) -> None:
