@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 import numpy as np
 
@@ -136,10 +136,28 @@ def carried(groups: Groups, axes: Iterable[AxisLabels]) -> Numbers:
 
 def nothing_matches(pattern: Pattern, graph: Graph) -> UsageError:
     names = [name for node in graph.nodes for name in node_names(node)] + list(graph.initializers)
-    plain = re.sub(r"[\^$*+?()\[\]{}|\\]", "", pattern.text)
-    near = get_close_matches(plain, dict.fromkeys(names), n=3, cutoff=0.3)
+    near = nearest(re.sub(r"[\^$*+?()\[\]{}|\\]", "", pattern.text), list(dict.fromkeys(names)))
     return UsageError(
         "E204",
         f"{pattern.option} {pattern.text!r} matches no node and no initializer",
         hint=f"closest names: {', '.join(near)}" if near else "`onnxprune inspect --nodes` lists the names",
     )
+
+
+def nearest(text: str, names: list[str], count: int = 3) -> list[str]:
+    """Names of which the whole or a part, such as one module of a path, is most like a text.
+
+    >>> nearest("haed", ["/body/conv1", "/head/conv1", "/head/fc", "overhead"])
+    ['/head/conv1', '/head/fc']
+    """
+    matcher = SequenceMatcher(b=text.strip("/._"))
+
+    def likeness(name: str) -> float:
+        best = 0.0
+        for part in {name, *re.split(r"[/._]+", name)}:
+            matcher.set_seq1(part)
+            best = max(best, matcher.ratio())
+        return best
+
+    ranked = sorted(((likeness(name), -place) for place, name in enumerate(names)), reverse=True)
+    return [names[-place] for like, place in ranked[:count] if like > 0.4]
