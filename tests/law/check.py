@@ -8,30 +8,26 @@ Checked for random masks, for a single survivor in each group and for all channe
 nothing else changes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from onnxprune.cost import CostModel
 from onnxprune.groups import Group, Groups, find_groups
 from onnxprune.masks import Masks, all_true
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.pruning import prune
 from onnxprune.verification.masked import masked_model
 from tests.law.build import save
+from tests.law.running import FULL, PLAIN, Arrays, assert_close, close, distance, runner
+from tests.law.written import check_masks
 
-PLAIN = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-FULL = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
 Sizes = Mapping[str, int]
 Shapes = dict[str, tuple[int, ...]]
-Array = NDArray[np.generic]
-Arrays = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -117,95 +113,6 @@ def kept(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]
     return bits
 
 
-# --- what holds without running ---------------------------------------------------------------------
-
-
-def check_masks(groups: Groups, masks: Masks) -> None:
-    """The pruned file: valid, as large as promised, cut where promised, otherwise as before."""
-    pruned = prune(groups, masks)
-    check_valid(groups.graph.model, pruned)
-    path = groups.graph.path.with_name(f".{groups.graph.path.stem}-pruned.onnx")
-    onnx.save(pruned, path)
-    assumed = groups.graph.assumed
-    again = load_graph(path, shapes=assumed)
-    check_extents(groups, masks, again)
-    promised, recount = CostModel(groups).count(masks), CostModel(find_groups(again)).count({})
-    assert recount == promised, f"cost {recount}, promised {promised}"
-    check_weights(groups, masks, again)
-    check_rest(groups.graph.model, pruned)
-    path.unlink()
-
-
-def check_valid(original: ModelProto, pruned: ModelProto) -> None:
-    """onnx's checker accepts the pruned model if it accepts the original."""
-    try:
-        onnx.checker.check_model(original, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError):
-        return
-    onnx.checker.check_model(pruned, full_check=True)
-
-
-def check_extents(groups: Groups, masks: Masks, again: Graph) -> None:
-    """Every value that both graphs know has the extents that the labels promise."""
-    keep = groups.keep_labels(masks)
-    for name, shape in groups.graph.shapes.items():
-        constant = groups.graph.initializers.get(name)
-        if name not in again.shapes or (constant is not None and constant.dtype.kind in "iu"):
-            continue
-        labels = groups.axis_labels(name) or (None,) * len(shape)
-        promised = tuple(
-            n if of_axis is None else int(keep[of_axis].sum())
-            for n, of_axis in zip(shape, labels, strict=True)
-        )
-        if any(of_axis is not None for of_axis in labels) or name not in groups.host.found:
-            assert again.shapes[name] == promised, f"{name}: {shape}, {promised} was promised"
-
-
-def check_weights(groups: Groups, masks: Masks, again: Graph) -> None:
-    """Weights lose the members of removed channels and are otherwise bit-identical."""
-    gone: dict[str, dict[int, NDArray[np.int64]]] = {}
-    for group in groups.prunable:
-        for member in group.members:
-            axes = gone.setdefault(member.tensor, {})
-            places = member.positions[~masks[group.name]].reshape(-1) if group.name in masks else no_places()
-            axes[member.axis] = np.concatenate([axes.get(member.axis, no_places()), places])
-    for name, constant in groups.graph.initializers.items():
-        assert name in again.initializers, f"{name} is gone"
-        if constant.dtype.kind in "iu" and name not in gone:  # shape constants; checked by running
-            continue
-        expected = constant.array()
-        for axis, places in gone.get(name, {}).items():
-            expected = np.delete(expected, places, axis)
-        found = again.initializers[name]
-        assert found.proto.data_type == constant.proto.data_type
-        assert found.array().tobytes() == np.ascontiguousarray(expected).tobytes(), f"{name} changed"
-
-
-def no_places() -> NDArray[np.int64]:
-    return np.zeros(0, np.int64)
-
-
-def check_rest(original: ModelProto, pruned: ModelProto) -> None:
-    """Nothing but weights, numbers and declared inner shapes differs."""
-    for name in ("ir_version", "producer_name", "producer_version", "domain", "model_version", "doc_string"):
-        assert getattr(pruned, name) == getattr(original, name)
-    for name in ("opset_import", "metadata_props", "functions", "training_info"):
-        assert list(getattr(pruned, name)) == list(getattr(original, name))
-    a, b = original.graph, pruned.graph
-    constants = {t.name for t in a.initializer}
-    assert (a.name, a.doc_string, list(a.metadata_props)) == (b.name, b.doc_string, list(b.metadata_props))
-    assert list(a.output) == list(b.output)
-    assert [i for i in a.input if i.name not in constants] == [i for i in b.input if i.name not in constants]
-    assert [identity(n) for n in a.node] == [identity(n) for n in b.node]
-    assert [identity(t) for t in a.initializer] == [identity(t) for t in b.initializer][: len(a.initializer)]
-    assert [identity(v) for v in a.value_info] == [identity(v) for v in b.value_info]
-
-
-def identity(item: object) -> list[object]:
-    fields = ("name", "op_type", "domain", "overload", "doc_string", "output", "metadata_props", "data_type")
-    return [str(getattr(item, name, None)) for name in fields]
-
-
 # --- what a run shows -------------------------------------------------------------------------------
 
 
@@ -248,22 +155,6 @@ def counts(masks: Masks) -> dict[str, str]:
     return {name: f"{int(bits.sum())}/{len(bits)}" for name, bits in masks.items()}
 
 
-def runner(proto: ModelProto, folder: Path, level: ort.GraphOptimizationLevel) -> Callable[[Arrays], Arrays]:
-    """The model as a function of named arrays."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-
-    def run(feeds: Arrays) -> Arrays:
-        return dict(zip(names, session.run(names, feeds), strict=True))
-
-    return run
-
-
 def random_feeds(graph: Graph, shapes: Shapes, trial: Trial) -> Arrays:
     rng = np.random.default_rng(11)
     feeds: Arrays = {}
@@ -277,25 +168,6 @@ def random_feeds(graph: Graph, shapes: Shapes, trial: Trial) -> Arrays:
         else:
             feeds[value.name] = rng.standard_normal(shape).astype(value.dtype)
     return feeds
-
-
-def assert_close(found: Array, expected: Array, what: str, tolerance: float) -> None:
-    assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
-    far = distance(found, expected)
-    assert far <= tolerance, f"{what}: differs by {far:.2e} of the largest value, allowed {tolerance:.2e}"
-
-
-def close(found: Array, expected: Array, tolerance: float) -> bool:
-    return found.shape == expected.shape and distance(found, expected) <= tolerance
-
-
-def distance(found: Array, expected: Array) -> float:
-    """Largest difference, relative to the largest value; infinite where only one is finite."""
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return float("inf")
-    a, b = np.nan_to_num(a), np.nan_to_num(b)
-    return float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), 1e-3))
 
 
 # --- what can be pruned -------------------------------------------------------------------------------

@@ -6,9 +6,15 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from tests.law.build import model
-from tests.law.builder import IMAGE, Builder, Shape, Value
+from tests.law.builder import FLAT, IMAGE, TOKENS, Builder, Shape, Value
 from tests.law.decorations import decorate
-from tests.law.random_moves import MIXES, MOVES, STARTS
+from tests.law.moves_any import ANY, Move
+from tests.law.moves_image import ON_IMAGES, conv
+from tests.law.moves_tokens import ON_FLAT, ON_TOKENS, gemm, matmul
+
+MOVES: dict[int, list[Move]] = {IMAGE: ANY + ON_IMAGES, TOKENS: ANY + ON_TOKENS, FLAT: ANY + ON_FLAT}
+MIXES: dict[int, Move] = {IMAGE: conv, TOKENS: matmul, FLAT: gemm}
+STARTS: list[Shape] = [(3, 8, 8), (6, 8), (8,)]
 
 
 def head(b: Builder, x: Value) -> Value:
