@@ -45,5 +45,5 @@ def update_dims(value: ValueInfoProto, labels: Sequence[AxisLabels], keep: Bits)
     if len(dims) != len(labels):
         return
     for dim, of_axis in zip(dims, labels, strict=True):
-        if of_axis is not None and dim.HasField("dim_value"):
+        if of_axis is not None and dim.dim_value == len(of_axis):  # wrong declarations stay as they are
             dim.dim_value = int(keep[of_axis].sum())

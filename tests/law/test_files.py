@@ -7,6 +7,9 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
+from onnxprune.groups import find_groups
+from onnxprune.onnx_file import load_graph
+from onnxprune.pruning import prune
 from tests.law.build import Weight, ints, model, random_weight
 from tests.law.check import Trial, check_law, free, reasons
 from tests.law.conftest import Law
@@ -282,6 +285,17 @@ def test_metadata_doc_strings_and_unused_parts_survive(tmp_path: Path) -> None:
     made.graph.value_info.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, ["N", 7, 8, 8]))
     made.graph.value_info[0].doc_string = "inner"
     assert free(check_law(made, tmp_path)) == TWO_FREE
+
+
+def test_wrong_declarations_of_inner_extents_stay_as_they_are(tmp_path: Path) -> None:
+    """Editors leave them behind; runtimes ignore them."""
+    made = model(IMAGE, TWO, **TWO_WEIGHTS)
+    made.graph.value_info.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, ["N", 1, 8, 8]))
+    path = tmp_path / "declared.onnx"
+    path.write_bytes(made.SerializeToString())
+    groups = find_groups(load_graph(path))
+    pruned = prune(groups, {g.name: np.arange(g.channels) > 1 for g in groups if g.frozen is None})
+    assert pruned.graph.value_info == made.graph.value_info
 
 
 def test_nodes_out_of_order_and_without_names(tmp_path: Path) -> None:
