@@ -155,6 +155,20 @@ NETWORKS = {
 }
 
 
+@torch.no_grad()
+def randomized(module: nn.Module) -> nn.Module:
+    """Fresh biases and normalisation parameters are all alike, and exporters tie equal tensors, in place."""
+    for part in module.modules():
+        if isinstance(part, (nn.BatchNorm2d, nn.LayerNorm)):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.running_var, 0.5, 1.5)
+            nn.init.normal_(part.running_mean, std=0.1)
+        if getattr(part, "bias", None) is not None:
+            nn.init.normal_(part.bias, std=0.1)
+    return module
+
+
 def exported(name: str, folder: Path) -> Path:
     """The network as an ONNX file with BatchNormalization kept, made once a folder."""
     path = folder / f"{name}.onnx"
@@ -164,7 +178,7 @@ def exported(name: str, folder: Path) -> Path:
         network = NETWORKS[name]
         image = torch.randn(1, 3, network.size, network.size)
         torch.onnx.export(
-            network.make().eval(),
+            randomized(network.make()).eval(),
             (image,),
             path,
             dynamo=False,
