@@ -98,6 +98,28 @@ def group_norm(b: Builder, x: Value) -> None:
     b.keep(b.node(f"Reshape({normal.name}, {b.node(f'Shape({x.name})', ()).name})", x.shape))
 
 
+def channels_last(b: Builder, x: Value) -> None:
+    """A norm, or an inverted bottleneck, between two Transposes."""
+    turned = b.node(f"Transpose<perm=[0,2,3,1]>({x.name})", ())
+    if b.chance() and x.channels > 2:
+        names = [b.weight((x.channels,)) for _ in range(2)]
+        inner = b.node(f"LayerNormalization({turned.name}, {', '.join(names)})", ())
+        after = x.channels
+    else:
+        after = new_width(b)
+        wide = b.node(f"MatMul({turned.name}, {b.weight((x.channels, 10))})", ())
+        bent = b.node(f"Gelu({b.node(f'Add({wide.name}, {b.weight((10,))})', ()).name})", ())
+        inner = b.node(f"MatMul({bent.name}, {b.weight((10, after))})", ())
+    b.keep(b.node(f"Transpose<perm=[0,3,1,2]>({inner.name})", (after, *x.shape[1:])))
+
+
+def spread(b: Builder, x: Value) -> None:
+    """The mean of each channel, expanded to the extents of a value."""
+    means = b.node(f"ReduceMean<keepdims=0>({x.name}, {b.weight(ints(2, 3), 'i')})", ())
+    places = b.node(f"Unsqueeze({means.name}, {b.weight(ints(2, 3), 'i')})", ())
+    b.keep(b.node(f"Expand({places.name}, {b.node(f'Shape({x.name})', ()).name})", x.shape))
+
+
 def to_flat(b: Builder, x: Value) -> None:
     channels, height, width = x.shape
     size = channels * height * width
@@ -119,5 +141,5 @@ def to_tokens(b: Builder, x: Value) -> None:
 
 ON_IMAGES: list[Move] = [
     *(conv, conv, conv, conv, conv_transpose, batch_norm, instance_norm, pool, excite, resize, pixel_shuffle),
-    *(pixel_unshuffle, group_norm, to_flat, to_tokens, softmax),
+    *(pixel_unshuffle, group_norm, channels_last, channels_last, spread, to_flat, to_tokens, softmax),
 ]
