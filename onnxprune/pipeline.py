@@ -88,7 +88,17 @@ def require_fitting(graph: Graph) -> None:
     """Raises: ModelError: E309, the model would not run before it is pruned either."""
     fault = first_fault(graph)
     if fault is not None:
-        raise ModelError("E309", f"{graph.path.name} does not run: {fault}", hint="export the model again")
+        hint = free_extents_hint(graph) or "export the model again"
+        raise ModelError("E309", f"{graph.path.name} does not run: {fault}", hint=hint)
+
+
+def free_extents_hint(graph: Graph) -> str | None:
+    """How to give the extents that were assumed, which may be what does not fit; None where none were."""
+    free = [i.name for i in graph.inputs if i.dims is not None and i.dims != graph.assumed.get(i.name)]
+    shapes = [
+        f"--shape {name}:{','.join(map(str, graph.assumed[name]))}" for name in free if name in graph.assumed
+    ]
+    return f"free extents were assumed; give ones that fit in place of {' '.join(shapes)}" if shapes else None
 
 
 def require_prunable(groups: Groups) -> None:
