@@ -119,7 +119,7 @@ class Patch:
 
     def add(self, name: str, array: NDArray[Any]) -> None:
         tensor = self.model.graph.initializer.add()
-        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        tensor.CopyFrom(numpy_helper.from_array(np.asarray(array, order="C"), name))
         self.tensors[name] = tensor
 
     def set_attribute(self, index: int, name: str, value: float | Sequence[int]) -> None:
