@@ -17,6 +17,7 @@ from onnxprune.cli.inspect_tables import (
     print_nodes,
     print_outside,
     tell_graph,
+    tell_uncounted,
 )
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
 from onnxprune.cost import Cost, CostModel
@@ -49,6 +50,7 @@ def command(output: Output, model: Path, choice: Choice, nodes: bool, members: b
     least, whole = reachable(cost, choice.constraints), cost.count({})
     print_head(output, groups, whole)
     tell_graph(output, graph)
+    tell_uncounted(output, groups)
     fault = first_fault(graph)
     if fault is not None:
         output.warn(f"E309: this model does not run: {fault}")

@@ -7,7 +7,7 @@ from onnxprune.cli.console import Output
 from onnxprune.cli.format import dims, percent, si, size
 from onnxprune.cost import Cost, CostModel
 from onnxprune.groups import Group, Groups
-from onnxprune.groups.explain import Place
+from onnxprune.groups.explain import Place, weighted_nodes
 from onnxprune.groups.restrict import node_names
 from onnxprune.onnx_file import Graph, Node
 from onnxprune.onnx_file.graph import subgraphs
@@ -32,6 +32,16 @@ def tell_graph(output: Output, graph: Graph) -> None:
         output.warn(f"W404: weights inside subgraphs stay as they are: {names}")
     for warning in graph.warnings:
         output.warn(warning)
+
+
+def tell_uncounted(output: Output, groups: Groups) -> None:
+    """Weighted nodes that the analysis does not know: their MACs are in no figure."""
+    stopped = groups.findings.stopped
+    counted = {term.node for term in groups.findings.macs}
+    missing = [node for node in weighted_nodes(groups) if node.name in stopped and node.name not in counted]
+    if missing:
+        names = ", ".join(str(node) for node in missing[:3]) + (", ..." if len(missing) > 3 else "")
+        output.warn(f"W408: MACs of {len(missing)} weighted nodes are not known and not counted: {names}")
 
 
 def print_head(output: Output, groups: Groups, cost: Cost) -> None:

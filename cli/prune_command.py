@@ -13,7 +13,7 @@ from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.format import percent
 from onnxprune.cli.help import Command
-from onnxprune.cli.inspect_tables import tell_graph
+from onnxprune.cli.inspect_tables import tell_graph, tell_uncounted
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
 from onnxprune.cli.prune_report import document, print_result
 from onnxprune.cost import CostModel
@@ -90,6 +90,7 @@ def command(
         raise UsageError("E202", "nothing to reach: no --target and no --masks", hint="--target macs=50%")
     groups = load_groups(model, options)
     tell_graph(output, groups.graph)
+    tell_uncounted(output, groups)
     masks, samples = read_or_choose(output, groups, options, masks_file=masks_file, data=data)
     result = write_pruned(
         groups, masks, out, samples=proof(samples), provenance=options.provenance, force=force

@@ -74,6 +74,20 @@ def test_weights_in_subgraphs_are_told(cli: Cli, tmp_path: Path) -> None:
     assert "(If)" in ran.err
 
 
+def test_a_weighted_node_that_is_not_known_is_not_counted_in_silence(cli: Cli, tmp_path: Path) -> None:
+    body = "{ h = MatMul(x, w)  y = my.ops.Mix(h, v) }"
+    header = '<ir_version: 8, opset_import: ["" : 17, "my.ops" : 1]> g (float[2, 8] x) => (float[2, 8] y)'
+    model = onnx.parser.parse_model(f"{header} {body}")
+    for name in ("w", "v"):
+        weight = np.ones((8, 8), np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    path = tmp_path / "mixed.onnx"
+    onnx.save(model, path)
+    ran = cli("inspect", path)
+    assert "W408: MACs of 1 weighted nodes are not known and not counted: y (Mix)" in ran.err
+    assert "W408" not in cli("inspect", two_convolutions(tmp_path, FREE, np.float32)).err
+
+
 def test_few_samples_and_degenerate_predictions_are_told(cli: Cli, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "same.npz"
     np.savez(path, x=np.ones((24, 3, 8, 8), np.float32), labels=np.zeros(24, np.int64))
