@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnxprune.groups import Groups
-
-
-def pruned_shape(groups: Groups, name: str, keep: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Extents of a value after pruning, under the assumed input shapes; () where they are not known."""
-    shape, labels = groups.graph.shapes.get(name, ()), groups.axis_labels(name)
-    if len(labels) != len(shape):
-        return shape
-    return tuple(n if ls is None else int(keep[ls].sum()) for n, ls in zip(shape, labels, strict=True))
+from onnxprune.groups.literals import kept_shape
 
 
 def peak_activation_bytes(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> int:
@@ -24,14 +17,15 @@ def peak_activation_bytes(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]
     Graph inputs live from the start, graph outputs to the end; weights are not counted. An estimate: a
     runtime may compute in place (less) or keep workspaces (more).
     """
-    graph, keep = groups.graph, groups.keep_labels(dict(masks))
+    graph = groups.graph
+    shape = kept_shape(graph, groups.findings, groups.keep_labels(dict(masks)))
     last_use = {name: node.index for node in graph.nodes for name in node.inputs}
     last_use.update({output.name: len(graph.nodes) for output in graph.outputs})
 
     def size(name: str) -> int:
         kind = graph.types.get(name)
         width = helper.tensor_dtype_to_np_dtype(kind).itemsize if kind else 4
-        return prod(pruned_shape(groups, name, keep)) * width if name in graph.shapes else 0
+        return prod(shape(name)) * width if name in graph.shapes else 0
 
     alive = {value.name: size(value.name) for value in graph.inputs}
     peak = now = sum(alive.values())

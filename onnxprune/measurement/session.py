@@ -72,10 +72,6 @@ class Session:
     warnings: tuple[str, ...] = ()
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        return tuple(value.name for value in self.handle.get_inputs())
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         return tuple(value.name for value in self.handle.get_outputs())
 

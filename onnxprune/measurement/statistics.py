@@ -31,9 +31,6 @@ class Band:
     low: float
     high: float
 
-    def covers(self, ratio: float) -> bool:
-        return self.low <= ratio <= self.high
-
 
 def percentiles(times: Times) -> Percentiles:
     """The figures of some times.

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper
 
 from onnxprune.errors import ModelError
 from onnxprune.onnx_file.initializer import Initializer, constant_of
@@ -243,7 +242,3 @@ def view(model: ModelProto, path: Path) -> Graph:
 
 def is_constant(node: NodeProto, initializers: Mapping[str, Initializer]) -> bool:
     return node.op_type == "Constant" and node.output[0] in initializers
-
-
-def as_array(tensor: TensorProto, folder: Path) -> NDArray[Any]:
-    return Initializer(tensor.name, tensor, folder).array()

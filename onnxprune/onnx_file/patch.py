@@ -10,17 +10,9 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, num
 
 from onnxprune.onnx_file.graph import Edge, Graph
 from onnxprune.onnx_file.initializer import Initializer
+from onnxprune.onnx_file.serializing import assign
 
 Cut = Callable[[Initializer], NDArray[Any] | None]
-
-
-def copy_field(target: Any, name: str, value: Any) -> None:
-    """Copy one set field of a message, in place."""
-    field_ = getattr(target, name)
-    if hasattr(field_, "MergeFrom"):
-        field_.MergeFrom(value)
-    else:
-        setattr(target, name, value)
 
 
 def describe(target: TensorProto, source: TensorProto) -> TensorProto:
@@ -53,10 +45,10 @@ class Patch:
         model = ModelProto()
         for part, value in source.ListFields():
             if part.name != "graph":
-                copy_field(model, part.name, value)
+                assign(model, part.name, value)
         for part, value in source.graph.ListFields():
             if part.name != "initializer":
-                copy_field(model.graph, part.name, value)
+                assign(model.graph, part.name, value)
         for tensor in source.graph.initializer:
             array = cut(graph.initializers[tensor.name]) if cut is not None else None
             if array is None:

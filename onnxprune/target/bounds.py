@@ -9,7 +9,6 @@ from math import floor
 from onnxprune.cost import Cost
 from onnxprune.errors import UsageError
 
-QUANTITIES = ("macs", "params", "bytes")
 LATENCY = "latency"
 COUNTS = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 SIZES = {
