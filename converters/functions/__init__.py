@@ -1,0 +1,1 @@
+"""One function for each operator; its signature says what the operator takes."""
