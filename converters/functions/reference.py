@@ -1,0 +1,33 @@
+"""Nodes that torch has no types for (text, 2- and 4-bit numbers): the reference evaluator of onnx runs them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TypeProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxprune.converters.types import array_of, tensor_of
+
+
+def by_reference(*inputs: Any, _node: bytes, _opsets: Mapping[str, int]) -> tuple[Any, ...]:
+    """The outputs of one node; arrays where torch has no such tensors. No gradient passes."""
+    model = single_node(_node, tuple(_opsets.items()))
+    node = model.graph.node[0]
+    feeds = {name: array_of(value) for name, value in zip(node.input, inputs, strict=True) if name}
+    outputs = ReferenceEvaluator(model).run(None, feeds)
+    return tuple(from_reference(value) for value in outputs)
+
+
+def single_node(node: bytes, opsets: tuple[tuple[str, int], ...]) -> ModelProto:
+    proto = NodeProto.FromString(node)
+    inputs = [helper.make_value_info(name, TypeProto()) for name in dict.fromkeys(proto.input) if name]
+    outputs = [helper.make_value_info(name, TypeProto()) for name in proto.output if name]
+    graph = helper.make_graph([proto], "node", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid(*opset) for opset in opsets])
+
+
+def from_reference(value: Any) -> Any:
+    if isinstance(value, list):
+        return [from_reference(item) for item in value]
+    return value if value is None else tensor_of(np.asarray(value))

@@ -1,0 +1,192 @@
+"""ONNX -> torch -> ONNX: a module whose parameters are the initializers, and the trained arrays back in place."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.inliner
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, defs
+from onnx.shape_inference import infer_shapes
+from torch import nn
+
+from onnxprune.converters.module import OnnxModule
+from onnxprune.converters.planning import Scope, plan_graph
+from onnxprune.converters.table import has_function
+from onnxprune.converters.types import NUMPY_ONLY, array_of, tensor_of
+from onnxprune.onnx_file import Graph, Initializer
+from onnxprune.onnx_file.graph import subgraphs
+from onnxprune.onnx_file.initializer import constant_of
+from onnxprune.onnx_file.patch import refill
+
+FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+NOT_WEIGHTS = {  # (operator, input): statistics, and what a scale of numbers is
+    *(("BatchNormalization", i) for i in (3, 4)),
+    *((name, i) for name in ("QuantizeLinear", "DequantizeLinear") for i in (1, 2)),
+    *((name, 0) for name in ("Shape", "Size")),
+}
+
+
+def to_torch(
+    graph: Graph, *, trainable: Callable[[str], bool] | None = None, master: bool = False
+) -> OnnxModule:
+    """The model as a torch module whose parameters and buffers are its initializers.
+
+    Args:
+        graph: A model of `load_graph`.
+        trainable: Which initializers become parameters, by name; by default those that look like weights:
+            floating point, read as a tensor, neither statistics nor scales of quantisation, not a scalar.
+        master: Hold and compute float16 and bfloat16 as float32 (master weights); inputs and outputs keep
+            their types, and `to_onnx` casts back.
+
+    Raises:
+        UnsupportedError: E406, an operator, input or attribute that the round trip has no function for.
+    """
+    model = inlined(graph.model)
+    versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
+    constants = dict(all_constants(model.graph, graph.path.parent))
+    scope = Scope(versions, constants, foreign_values(model, constants))
+    plan = plan_graph(model.graph, scope)
+    tensors = dict(tensors_of(scope, trainable or (lambda name: looks_like_weight(name, scope))))
+    return OnnxModule(plan, [o.name for o in model.graph.output], tensors)
+
+
+def inlined(model: ModelProto) -> ModelProto:
+    """The model with those operators replaced by their definition that have one and no function of ours."""
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
+    wanted = {
+        (node.domain, node.op_type)
+        for node in all_nodes(model.graph)
+        if lacks_function(node, versions) and is_defined(node, versions)
+    }
+    if not wanted:
+        return model
+    return inlined(
+        onnx.inliner.inline_selected_functions(model, sorted(wanted), inline_schema_functions=True)
+    )
+
+
+def lacks_function(node: NodeProto, versions: Mapping[str, int]) -> bool:
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return not has_function(domain, node.op_type, versions.get(domain, 1))
+
+
+def is_defined(node: NodeProto, versions: Mapping[str, int]) -> bool:
+    """Whether onnx defines an operator by others."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = versions.get(domain, 1)
+    try:
+        schema = defs.get_schema(node.op_type, version, domain)
+    except defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Nodes of a graph and of the subgraphs inside it."""
+    waiting = [graph]
+    while waiting:
+        for node in waiting.pop().node:
+            yield node
+            waiting.extend(subgraphs(node))
+
+
+def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in all_nodes(graph):
+        yield from subgraphs(node)
+
+
+def all_constants(graph: GraphProto, folder: Path) -> Iterator[tuple[str, Initializer]]:
+    """Initializers and the tensors of Constant nodes, those in subgraphs included."""
+    for part in all_graphs(graph):
+        yield from ((t.name, Initializer(t.name, t, folder)) for t in part.initializer)
+        for node in part.node:
+            tensor = constant_of(node) if node.op_type == "Constant" else None
+            if tensor is not None:
+                yield node.output[0], Initializer(node.output[0], tensor, folder, node)
+
+
+def foreign_values(model: ModelProto, constants: Mapping[str, Initializer]) -> frozenset[str]:
+    """Values of types that torch cannot compute with."""
+    try:
+        typed = infer_shapes(model, strict_mode=False)
+    except (RuntimeError, ValueError):  # the types that the file states must do
+        typed = model
+    infos = (i for g in all_graphs(typed.graph) for i in (*g.input, *g.value_info, *g.output))
+    found = {info.name for info in infos if elem_type_of(info.type) in NUMPY_ONLY}
+    return frozenset(found | {name for name, c in constants.items() if c.proto.data_type in NUMPY_ONLY})
+
+
+def elem_type_of(type_: TypeProto) -> int:
+    """Of a tensor, or of what a sequence or an optional value holds."""
+    while type_.WhichOneof("value") in ("sequence_type", "optional_type"):
+        held = type_.sequence_type if type_.HasField("sequence_type") else type_.optional_type
+        type_ = held.elem_type
+    return type_.tensor_type.elem_type
+
+
+def tensors_of(scope: Scope, trainable: Callable[[str], bool]) -> Iterator[tuple[str, Any]]:
+    """The tensors that the plan reads, as parameters or buffers."""
+    for name, constant in scope.constants.items():
+        if name in scope.uses:
+            value = tensor_of(constant.array())
+            floats = isinstance(value, torch.Tensor) and value.is_floating_point()
+            yield name, nn.Parameter(value) if floats and trainable(name) else value
+
+
+def looks_like_weight(name: str, scope: Scope) -> bool:
+    """Whether a constant is one that training may change (the default of `trainable`)."""
+    constant = scope.constants[name]
+    if constant.proto.data_type not in FLOATS or not constant.shape or not constant.size:
+        return False
+    if name in scope.folded or (constant.node is not None and constant.size == 1):
+        return False  # a number of the network's definition, such as a slope or an epsilon
+    return any(use not in NOT_WEIGHTS for use in scope.uses[name])
+
+
+def to_onnx(module: OnnxModule, graph: Graph) -> ModelProto:
+    """A copy of the graph's model with the module's arrays in place of those that training changed.
+
+    Element types, extents and everything else stay; arrays that are bit for bit as before are not touched.
+
+    Args:
+        module: Of `to_torch`, of this graph or of one with the same initializers.
+        graph: Whose model is copied.
+    """
+    model = ModelProto()
+    model.CopyFrom(graph.model)
+    folder = graph.path.parent
+    trained = module.initializers
+    for part in all_graphs(model.graph):
+        for tensor in part.initializer:
+            if tensor.name in trained:
+                write_back(tensor, trained[tensor.name], folder)
+        for node in part.node:
+            if node.op_type == "Constant" and node.output[0] in trained:
+                write_constant(node, trained[node.output[0]], folder)
+    return model
+
+
+def write_back(tensor: TensorProto, value: Any, folder: Path) -> None:
+    """The new values, in place, if they differ; external data becomes data of the proto."""
+    before = Initializer(tensor.name, tensor, folder)
+    old = before.array()
+    new = np.asarray(array_of(value))
+    new = new.astype(old.dtype) if new.dtype != old.dtype else new
+    if new.tobytes() == np.ascontiguousarray(old).tobytes():
+        return
+    assert new.shape == old.shape, f"{tensor.name}: {new.shape} for {old.shape}"
+    refill(tensor, new)
+
+
+def write_constant(node: NodeProto, value: Any, folder: Path) -> None:
+    """The new values of a Constant node, in place, if they differ."""
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            write_back(attribute.t, value, folder)
+        elif attribute.name == "value_floats":
+            attribute.floats[:] = np.asarray(array_of(value)).tolist()
