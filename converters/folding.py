@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, NodeProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from onnxprune.converters.functions.reference import single_node
 from onnxprune.onnx_file import Initializer
-from onnx.reference import ReferenceEvaluator
 
 Array = NDArray[Any]
 MOST = 4096  # elements of what is folded

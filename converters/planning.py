@@ -17,7 +17,7 @@ from onnxprune.converters.host import HOST, HostType
 from onnxprune.converters.signature import NUMBERS, Function, signature_of
 from onnxprune.converters.steps import Plan, Source, Step
 from onnxprune.converters.table import function_for
-from onnxprune.converters.types import NUMPY_ONLY, tensor_of
+from onnxprune.converters.types import tensor_of
 from onnxprune.errors import UnsupportedError
 from onnxprune.onnx_file import Initializer
 

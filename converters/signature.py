@@ -11,9 +11,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Union, get_args, get_origin
-
 from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 Function = Callable[..., Any]
 TENSOR = "tensor"

@@ -1,18 +1,62 @@
 """Which function runs an operator, from which opset on: (domain, operator) -> {version: function}."""
 
-from onnxprune.converters.functions import layers, math, tensors
+from onnxprune.converters.functions import (
+    activation,
+    attention,
+    casting,
+    control,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    microsoft,
+    normalization,
+    pooling,
+    quantization,
+    random,
+    recurrent,
+    reduction,
+    resize,
+    shaping,
+    signal,
+    spatial,
+    text,
+    training,
+)
 from onnxprune.converters.signature import Function
 from onnxprune.errors import UnsupportedError
 
 Versions = dict[int, Function]
-FAMILIES = (layers.OPERATORS, math.OPERATORS, tensors.OPERATORS)
+FAMILIES = (
+    activation,
+    attention,
+    casting,
+    control,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    microsoft,
+    normalization,
+    pooling,
+    quantization,
+    random,
+    recurrent,
+    reduction,
+    resize,
+    shaping,
+    signal,
+    spatial,
+    text,
+    training,
+)
 
 
 def merged() -> dict[tuple[str, str], Versions]:
     """One table of all families; an operator has one family."""
     table: dict[tuple[str, str], Versions] = {}
     for family in FAMILIES:
-        for name, functions in family.items():
+        for name, functions in family.OPERATORS.items():
             domain, _, operator = name.rpartition("::")
             assert (domain, operator) not in table, f"{name} has two families"
             table[domain, operator] = functions

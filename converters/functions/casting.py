@@ -1,0 +1,5 @@
+"""Element types."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

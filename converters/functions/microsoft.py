@@ -1,0 +1,5 @@
+"""Fused operators of ONNX Runtime."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

@@ -1,0 +1,5 @@
+"""Quantised numbers."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

@@ -1,0 +1,5 @@
+"""Recurrent layers."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

@@ -1,0 +1,5 @@
+"""Resize and Upsample."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

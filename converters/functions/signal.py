@@ -1,0 +1,5 @@
+"""Fourier transforms and windows."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}

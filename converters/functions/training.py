@@ -1,0 +1,5 @@
+"""Optimiser steps and losses."""
+
+from onnxprune.converters.signature import Function
+
+OPERATORS: dict[str, dict[int, Function]] = {}
