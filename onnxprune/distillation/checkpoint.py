@@ -1,0 +1,124 @@
+"""The checkpoint of a run: all that continuing needs, in one file that is whole or the one before."""
+
+import hashlib
+import io
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onnxprune.distillation.options import FREE_ON_RESUME, DistillOptions, option_of
+from onnxprune.errors import UsageError
+from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file.saving import disk_errors, flush_folder
+
+NAME = "checkpoint.pt"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run was started for; another one may not continue it.
+
+    Attributes:
+        teacher, student: sha256 of the models.
+        fit_rows, search_rows: Of the data.
+        options: Those that decide the weights.
+    """
+
+    teacher: str
+    student: str
+    fit_rows: int
+    search_rows: int
+    options: dict[str, Any]
+
+
+def options_of(options: DistillOptions) -> dict[str, Any]:
+    """The fields that decide the weights."""
+    return {name: value for name, value in asdict(options).items() if name not in FREE_ON_RESUME}
+
+
+def graph_hash(graph: Graph) -> str:
+    """sha256 of the model's file with its weights files, or of the model in memory without a file."""
+    digest = hashlib.sha256()
+    if not graph.path.is_file():
+        return hashlib.sha256(graph.model.SerializeToString(deterministic=True)).hexdigest()
+    with graph.path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write the checkpoint; whatever interrupts it leaves the previous one.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+    """
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    part = path.with_suffix(".part")
+    try:
+        with disk_errors(path, memory.tell()):
+            with part.open("wb") as file:
+                file.write(memory.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            flush_folder(path.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dict[str, Any]:
+    """The state that `save_checkpoint` wrote; nothing in the file can run code.
+
+    Raises:
+        UsageError: E208, it cannot be read, or was made for other models, data or options.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        format_, made_for = state["format"], Identity(**state["identity"])
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            "E208",
+            f"{path} is no checkpoint that can be read",
+            cause=first,
+            hint="choose another run directory",
+        ) from error
+    if format_ != FORMAT:
+        raise UsageError("E208", f"{path} has format {format_}, this version reads {FORMAT}")
+    difference = first_difference(made_for, identity)
+    if difference:
+        raise UsageError(
+            "E208",
+            f"{path.parent} was made for {difference}",
+            hint="give the same models, data and options, or choose another run directory",
+        )
+    return state
+
+
+def first_difference(old: Identity, new: Identity) -> str:
+    """What differs first, as "another student: sha256 3f9c..., got 77ab..."; "" where nothing does."""
+    for name in ("teacher", "student"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            return f"another {name}: sha256 {was[:8]}..., got {now[:8]}..."
+    for name in ("fit_rows", "search_rows"):
+        was, now = getattr(old, name), getattr(new, name)
+        if was != now:
+            return f"other data: {was} {name.replace('_', ' ')}, got {now}"
+    names = sorted(old.options.keys() | new.options.keys())
+    changed = [name for name in names if plain(old.options.get(name)) != plain(new.options.get(name))]
+    if not changed:
+        return ""
+    name = changed[0]
+    return f"another {option_of(name)}: {plain(old.options.get(name))}, got {plain(new.options.get(name))}"
+
+
+def plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

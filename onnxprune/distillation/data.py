@@ -1,0 +1,176 @@
+"""The fit and search parts in memory, and the batches of an epoch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onnxprune.data.samples import Samples
+from onnxprune.distillation.augmentation import Augmentation, Draws, on, pick_images
+from onnxprune.distillation.losses import Targets
+from onnxprune.errors import DataError
+
+READ = 512  # rows at a time
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a distillation reads: weights learn from `fit`, every choice is made on `search`."""
+
+    fit: Samples
+    search: Samples
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of one part.
+
+    Attributes:
+        inputs: One tensor for each input of the model, batch axis first.
+        labels: int64 (N,), or None.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+    def to(self, device: torch.device) -> "Rows":
+        labels = None if self.labels is None else self.labels.to(device)
+        return Rows(tuple(value.to(device) for value in self.inputs), labels)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of each input, with the number of rows first."""
+        return [tuple(value.shape) for value in self.inputs]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one forward pass takes.
+
+    Attributes:
+        inputs: Of the model, augmented.
+        targets: Labels.
+        rows: Where the rows lie in their part.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Targets
+    rows: NDArray[np.int64]
+
+
+def read_rows(samples: Samples, names: Sequence[str]) -> Rows:
+    """All rows of `samples` in memory, inputs in the order of `names`.
+
+    Raises:
+        DataError: E508, no rows; E503, rows of different shapes, or an input without a batch axis.
+    """
+    parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
+    labels = []
+    for batch in samples.batches(READ):
+        for name in names:
+            value = batch.inputs[name]
+            if value.ndim == 0 or (parts[name] and parts[name][0].shape[1:] != value.shape[1:]):
+                raise DataError(
+                    "E503", f"{samples.source}, input {name}: rows differ in shape: {value.shape[1:]}"
+                )
+            parts[name].append(value)
+        if batch.labels is not None:
+            labels.append(batch.labels)
+    if not parts[names[0]]:
+        raise DataError("E508", f"{samples.source}: no samples in this part", hint="give more samples")
+    inputs = tuple(as_tensor(parts.pop(name)) for name in names)
+    whole = np.concatenate(labels) if labels else None
+    return Rows(inputs, whole_numbers(whole, len(inputs[0])))
+
+
+def as_tensor(parts: list[NDArray[np.generic]]) -> Tensor:
+    """One tensor; images with their colours last in memory, as augmentation reads them."""
+    tensor = torch.from_numpy(np.concatenate(parts))
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def whole_numbers(labels: NDArray[np.generic] | None, rows: int) -> Tensor | None:
+    """Labels that can be classes, else None: one whole number a row."""
+    if labels is None or labels.size != rows or labels.dtype.kind not in "iub":
+        return None
+    return torch.from_numpy(labels.reshape(rows).astype(np.int64))
+
+
+def check_labels(rows: Rows, classes: int, source: str) -> None:
+    """Raises: DataError: E507, a label that is none of the classes."""
+    if rows.labels is None or not len(rows.labels):
+        return
+    low, high = int(rows.labels.min()), int(rows.labels.max())
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        where = int((rows.labels == wrong).nonzero()[0])
+        raise DataError(
+            "E507",
+            f"{source}: label {wrong} of row {where} is out of range, the model has {classes} classes (0 to {classes - 1})",
+            hint="labels count from 0; give --alpha 1 to learn from the teacher alone",
+        )
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Order and random numbers of one pass, from seed and epoch alone: a resumed run sees the same."""
+
+    order: NDArray[np.int64]
+    draws: Draws
+
+    @classmethod
+    def of(cls, rows: int, augmentation: Augmentation, *, seed: int, epoch: int) -> "Epoch":
+        rng = np.random.default_rng((seed, epoch))
+        return cls(rng.permutation(rows), augmentation.draw(rows, rng))
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that this process takes: rows rank, rank + size, ... of it."""
+
+    rank: int = 0
+    size: int = 1
+
+
+def batches(
+    rows: Rows,
+    epoch: Epoch,
+    augmentation: Augmentation,
+    *,
+    size: int,
+    start: int = 0,
+    share: Share | None = None,
+) -> Iterator[Batch]:
+    """Batches of an epoch from the `start`-th on, the incomplete last one left out."""
+    share = share or Share()
+    for first in range(start * size, len(rows) - size + 1, size):
+        whole = epoch.order[first : first + size]
+        partners = np.roll(whole, 1)[share.rank :: share.size]
+        yield make_batch(rows, whole[share.rank :: share.size], partners, epoch.draws, augmentation)
+
+
+def make_batch(
+    rows: Rows,
+    index: NDArray[np.int64],
+    partners: NDArray[np.int64],
+    draws: Draws,
+    augmentation: Augmentation,
+) -> Batch:
+    """One batch: the rows at `index`, and `partners` mixed into them where mixup is asked for."""
+    labels = None if rows.labels is None else rows.labels[on(index, rows.labels)]
+    if not augmentation.names:
+        return Batch(tuple(value[on(index, value)] for value in rows.inputs), Targets(labels), index)
+    images = pick_images(rows.inputs[0], index, draws, augmentation)
+    if draws.shares is None:
+        return Batch((images,), Targets(labels), index)
+    share = on(draws.shares[index].astype(np.float32), images)
+    others = pick_images(rows.inputs[0], partners, draws, augmentation)
+    mixed = torch.lerp(others, images, share.to(images.dtype)[:, None, None, None])
+    other_labels = None if rows.labels is None else rows.labels[on(partners, rows.labels)]
+    return Batch((mixed,), Targets(labels, other_labels, share), index)

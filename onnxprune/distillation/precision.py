@@ -1,0 +1,55 @@
+"""In which numbers the forward passes compute, and on which device."""
+
+import shutil
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from onnxprune.distillation.options import Precision
+from onnxprune.errors import RuntimeProblem
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Device, and type of the forward passes; weights and optimizer are float32 in any case."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        dtype = HALF.get(self.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Keeps small fp16 gradients from vanishing; does nothing for other types."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+
+def choose_device(name: str) -> torch.device:
+    """Raises: RuntimeProblem: E601, CUDA was asked for and is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise RuntimeProblem("E601", f"--device {name}: torch finds no CUDA", hint="--device cpu")
+    return device
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> str:
+    """The precision asked for, or what the device computes fastest in."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if fast else "fp32"
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile finds the compiler that it needs."""
+    if device.type == "cuda":
+        return torch.utils._triton.has_triton()
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
