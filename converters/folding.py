@@ -1,4 +1,4 @@
-"""Nodes that compute with whole-number constants alone, such as the amounts of a Pad: done once, when planning."""
+"""Nodes that read whole-number constants alone, such as the amounts of a Pad: computed when planning."""
 
 from collections.abc import Mapping, Sequence
 from math import prod

@@ -28,7 +28,7 @@ class OnnxModule(nn.Module):
         freeze_bn: BatchNormalization uses its running statistics in training too.
     """
 
-    def __init__(self, plan: Plan, output_names: Sequence[str], tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, plan: Plan, output_names: Sequence[str], tensors: Mapping[str, Any]) -> None:
         super().__init__()
         self._plan = plan
         self.input_names = plan.inputs
@@ -40,7 +40,7 @@ class OnnxModule(nn.Module):
         for name, tensor in tensors.items():
             self._hold(name, tensor)
 
-    def _hold(self, name: str, tensor: Tensor) -> None:
+    def _hold(self, name: str, tensor: Any) -> None:
         path, attribute = place_for(self, name)
         holder = submodule(self, path)
         if isinstance(tensor, nn.Parameter):

@@ -160,7 +160,7 @@ def known_host(name: str, scope: Scope) -> HostType | None:
 
 
 def is_float_constant(types: Sequence[HostType]) -> bool:
-    """Whether these are constants alone, among them a list of floats: a weight, which gradients must reach."""
+    """Whether these are constants alone, among them a list of floats: a weight that gradients must reach."""
     lists = any(t.rank == 1 and t.elem_type == TensorProto.FLOAT for t in types)
     return lists and all(t.value is not None for t in types)
 

@@ -1,4 +1,4 @@
-"""ONNX -> torch -> ONNX: a module whose parameters are the initializers, and the trained arrays back in place."""
+"""ONNX -> torch -> ONNX: a module whose parameters are the initializers; the trained arrays back in place."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -82,7 +82,8 @@ def is_defined(node: NodeProto, versions: Mapping[str, int]) -> bool:
         schema = defs.get_schema(node.op_type, version, domain)
     except defs.SchemaError:
         return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    # both are missing in the stubs of onnx
+    return any(getattr(schema, f"has_{kind}") for kind in ("function", "context_dependent_function"))
 
 
 def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -134,8 +135,9 @@ def tensors_of(scope: Scope, trainable: Callable[[str], bool]) -> Iterator[tuple
     for name, constant in scope.constants.items():
         if name in scope.uses:
             value = tensor_of(constant.array())
-            floats = isinstance(value, torch.Tensor) and value.is_floating_point()
-            yield name, nn.Parameter(value) if floats and trainable(name) else value
+            if isinstance(value, torch.Tensor) and value.is_floating_point() and trainable(name):
+                value = nn.Parameter(value)
+            yield name, value
 
 
 def looks_like_weight(name: str, scope: Scope) -> bool:

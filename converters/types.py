@@ -27,7 +27,7 @@ TORCH_TYPES: dict[int, torch.dtype] = {
     TensorProto.COMPLEX128: torch.complex128,
     TensorProto.BFLOAT16: torch.bfloat16,
 }
-# torch has no tensors of these, or none that it can compute with: numpy arrays hold them (functions/reference.py)
+# torch has no tensors of these, or cannot compute with them: numpy arrays hold them (functions/reference.py)
 NUMPY_ONLY = {
     getattr(TensorProto, name)
     for name in (
