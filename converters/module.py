@@ -38,9 +38,10 @@ class OnnxModule(nn.Module):
         self._output_types: dict[str, torch.dtype] = {}
         self._places: dict[str, tuple[tuple[str, ...], str]] = {}
         for name, tensor in tensors.items():
-            self._hold(name, tensor)
+            self.hold(name, tensor)
 
-    def _hold(self, name: str, tensor: Any) -> None:
+    def hold(self, name: str, tensor: Any) -> None:
+        """Take a parameter, buffer or array under an initializer's name, in place."""
         path, attribute = place_for(self, name)
         holder = submodule(self, path)
         if isinstance(tensor, nn.Parameter):
@@ -51,13 +52,15 @@ class OnnxModule(nn.Module):
             setattr(holder, attribute, tensor)
         self._places[name] = (path, attribute)
 
+    def release(self, name: str) -> None:
+        """Undo `hold`, in place."""
+        path, attribute = self._places.pop(name)
+        delattr(submodule(self, path), attribute)
+
     def tensor(self, name: str) -> Any:
         """The live parameter or buffer of an initializer."""
         path, attribute = self._places[name]
-        holder: nn.Module = self
-        for part in path:
-            holder = holder._modules[part]  # type: ignore[assignment]
-        return getattr(holder, attribute)
+        return getattr(submodule(self, path), attribute)
 
     @property
     def initializers(self) -> dict[str, Any]:
