@@ -1,10 +1,10 @@
 """BatchNormalization that export folded into convolutions: put back for training, folded again afterwards.
 
-    x -> Conv(W, b) -> y      becomes      x -> Conv(W, b) -> y* -> BatchNormalization -> y
+    x -> Conv(W, b) -> y   becomes   x -> Conv(W, b) -> y* -> BatchNormalization -> y
 
-with running mean m and variance v of y* on calibration inputs, scale sqrt(v + eps) and bias m: the function is
-the same at the start. Folding back gives W g and (b - m) g + bias, g = scale / sqrt(v + eps), so the file keeps
-the nodes it had.
+with running mean m and variance v of y* on calibration inputs, scale sqrt(v + eps) and bias m: the function
+is the same at the start. Folding back gives W g and (b - m) g + bias, g = scale / sqrt(v + eps), so the file
+keeps the nodes it had.
 """
 
 from collections import Counter
