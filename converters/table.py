@@ -6,9 +6,12 @@ from onnxprune.converters.functions import (
     casting,
     control,
     convolution,
+    cutting,
     elementwise,
+    filling,
     indexing,
     linear,
+    logic,
     microsoft,
     normalization,
     pooling,
@@ -22,6 +25,7 @@ from onnxprune.converters.functions import (
     spatial,
     text,
     training,
+    trigonometry,
 )
 from onnxprune.converters.signature import Function
 from onnxprune.errors import UnsupportedError
@@ -33,9 +37,12 @@ FAMILIES = (
     casting,
     control,
     convolution,
+    cutting,
     elementwise,
+    filling,
     indexing,
     linear,
+    logic,
     microsoft,
     normalization,
     pooling,
@@ -49,6 +56,7 @@ FAMILIES = (
     spatial,
     text,
     training,
+    trigonometry,
 )
 
 
