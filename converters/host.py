@@ -100,12 +100,12 @@ def constant_of_shape(shape: Host, *, value: Host = 0.0) -> Host:
     return [one(value)] * shape[0]
 
 
-def cast(data: Host, *, to: int, saturate: int = 1) -> Host:
+def cast(data: Host, *, to: int, **_: Any) -> Host:
     convert = CASTS[to]
     return [convert(item) for item in data] if isinstance(data, list) else convert(data)
 
 
-def castable(data: HostType, *, to: int, saturate: int = 1) -> int | None:
+def castable(data: HostType, *, to: int, **_: Any) -> int | None:
     return data.rank if to in CASTS else None
 
 

@@ -14,7 +14,7 @@ from onnxprune.converters.folding import MOST as MOST_FOLDED
 from onnxprune.converters.folding import folded
 from onnxprune.converters.functions.reference import by_reference
 from onnxprune.converters.host import HOST, HostType
-from onnxprune.converters.signature import NUMBERS, Function, signature_of
+from onnxprune.converters.signature import EITHER, NUMBERS, Function, signature_of
 from onnxprune.converters.steps import Plan, Source, Step
 from onnxprune.converters.table import function_for
 from onnxprune.converters.types import tensor_of
@@ -92,6 +92,9 @@ def plan_node(node: NodeProto, scope: Scope) -> list[Step]:
     if domain == "" and node.op_type in SHAPE_OPERATORS:
         rank = int(node.op_type == "Shape")
         scope.hosts[node.output[0]] = HostType(rank, TensorProto.INT64)
+    if "_elem_type" in signature.asks:
+        known = known_host(node.input[0], scope)
+        keywords["_elem_type"] = known.elem_type if known is not None else 0
     return [step_of(node, function, sources, keywords, signature.asks)]
 
 
@@ -195,7 +198,12 @@ def source_for(name: str, kind: str | None, scope: Scope, use: tuple[str, int]) 
     """How an input of a function gets its value."""
     if not name:
         return Source()
-    return number_source(name, kind, scope) if kind in NUMBERS else tensor_source(name, scope, use)
+    if kind in NUMBERS:
+        return number_source(name, kind, scope)
+    known = known_host(name, scope) if kind == EITHER else None
+    if known is not None and known.rank == 0:
+        return host_source(name, scope)
+    return tensor_source(name, scope, use)
 
 
 def number_source(name: str, kind: str, scope: Scope) -> Source:

@@ -4,7 +4,9 @@
 
 Positional parameters are the node's inputs in order, under ONNX's names; attributes go by keyword. An input
 annotated with numbers (`int`, `float`, `list[int]`, `list[float]`) is given as Python numbers, any other as a
-tensor. Keyword parameters whose names begin with "_" are the walker's: `_outputs`, `_training`, `_device`.
+tensor, and one annotated with both (`int | Tensor`) as a number where that is known without a tensor. Keyword
+parameters whose names begin with "_" are the walker's: `_outputs`, `_training`, `_device`, and `_elem_type`,
+ONNX's type of the first input where that is a number.
 """
 
 import inspect
@@ -16,6 +18,7 @@ from typing import Any, Union, get_args, get_origin
 
 Function = Callable[..., Any]
 TENSOR = "tensor"
+EITHER = "either"
 NUMBERS = ("ints", "floats", "int", "float")
 KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "int"}
 KIND_OF_LIST: dict[Any, str] = {int: "ints", float: "floats"}
@@ -26,7 +29,7 @@ class Signature:
     """What an operator's function takes.
 
     Attributes:
-        kinds: Of each positional parameter: "tensor", "ints", "floats", "int" or "float".
+        kinds: Of each positional parameter: "tensor", "ints", "floats", "int", "float" or "either".
         variadic: Kind of the inputs after them, None where there are none.
         required: How many positional parameters have no default.
         names: Of every parameter that an attribute may fill.
@@ -63,7 +66,7 @@ def kind_of(annotation: Any) -> str:
     """The kind that an annotation asks for; None beside it changes nothing."""
     if get_origin(annotation) in (Union, UnionType):
         kinds = {kind_of(part) for part in get_args(annotation) if part is not type(None)}
-        return kinds.pop() if len(kinds) == 1 else TENSOR
+        return kinds.pop() if len(kinds) == 1 else EITHER if kinds & {"int", "float"} else TENSOR
     if get_origin(annotation) is list:
         return KIND_OF_LIST.get(get_args(annotation)[0], TENSOR)
     return KIND_OF.get(annotation, TENSOR)

@@ -1,10 +1,9 @@
-"""Shapes, parts and arrangements of tensors."""
+"""Shapes and arrangements of tensors."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from onnxprune.converters.signature import Function
 
@@ -25,10 +24,12 @@ def reshape(data: Tensor, shape: list[int], *, allowzero: int = 0) -> Tensor:
 
 def flatten(input: Tensor, *, axis: int = 1) -> Tensor:
     axis = axis + input.dim() if axis < 0 else axis
-    rows = 1
+    rows = columns = 1
     for extent in input.shape[:axis]:
         rows = rows * extent
-    return input.reshape(rows, -1) if input.numel() else input.reshape(rows, 0)
+    for extent in input.shape[axis:]:
+        columns = columns * extent
+    return input.reshape(rows, columns)
 
 
 def transpose(data: Tensor, *, perm: list[int] | None = None) -> Tensor:
@@ -39,47 +40,47 @@ def concat(*inputs: Tensor, axis: int) -> Tensor:
     return torch.cat(inputs, axis)
 
 
-def slice_(
-    data: Tensor,
-    starts: list[int],
-    ends: list[int],
-    axes: list[int] | None = None,
-    steps: list[int] | None = None,
-) -> Tensor:
-    """Axis by axis; a negative step is a flip and then a positive one, which gradients pass cheaply."""
-    axes = axes if axes is not None else list(range(len(starts)))
-    steps = steps if steps is not None else [1] * len(starts)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        extent = data.shape[axis]
-        start, end = (at + extent if at < 0 else at for at in (start, end))
-        if step < 0:
-            data = data.flip(axis)
-            start, end, step = extent - 1 - min(start, extent - 1), extent - 1 - max(end, -1), -step
-        start, end = min(max(start, 0), extent), min(max(end, 0), extent)
-        data = data[(slice(None),) * (axis % data.dim()) + (slice(start, max(start, end), step),)]
+def split_(
+    input: Tensor,
+    split: list[int] | None = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    _outputs: int,
+) -> tuple[Tensor, ...]:
+    """Without extents the parts are equal, but for the last, which may be smaller."""
+    if not split:
+        parts, extent = num_outputs or _outputs, input.shape[axis]
+        most = -(-extent // parts)
+        split = [most] * (parts - 1)
+        split = [*split, extent - most * (parts - 1)]
+        if split[-1] < 0:
+            split = [min(most, max(extent - most * part, 0)) for part in range(parts)]
+    return tuple(torch.split(input, split, axis))
+
+
+def squeeze(data: Tensor, axes: list[int] | None = None) -> Tensor:
+    return data.squeeze() if axes is None else data.squeeze(tuple(axes))
+
+
+def unsqueeze(data: Tensor, axes: list[int]) -> Tensor:
+    """Axes count in the result."""
+    rank = data.dim() + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        data = data.unsqueeze(axis)
     return data
 
 
-def pad(
-    data: Tensor,
-    pads: list[int],
-    constant_value: float | None = None,
-    axes: list[int] | None = None,
-    *,
-    mode: str = "constant",
-    value: float = 0.0,
-) -> Tensor:
-    """Negative amounts crop."""
-    rank = data.dim()
-    axes = [axis % rank for axis in axes] if axes is not None else list(range(rank))
-    begins, ends = [0] * rank, [0] * rank
-    for position, axis in enumerate(axes):
-        begins[axis], ends[axis] = pads[position], pads[position + len(axes)]
-    fill = value if constant_value is None else constant_value
-    amounts = [p for axis in reversed(range(rank)) for p in (begins[axis], ends[axis])]
-    if mode == "constant":
-        return F.pad(data, amounts, "constant", fill)
-    raise NotImplementedError(mode)
+def expand(input: Tensor, shape: list[int]) -> Tensor:
+    """Broadcast both ways: where `shape` has 1, the input's extent stays."""
+    missing = len(shape) - input.dim()
+    extents = [1] * missing + list(input.shape)
+    shape = [1] * -missing + list(shape)
+    return input.expand([e if wanted == 1 else wanted for e, wanted in zip(extents, shape, strict=True)])
+
+
+def tile(input: Tensor, repeats: list[int]) -> Tensor:
+    return input.repeat(repeats) if repeats else input
 
 
 def identity(input: Any) -> Any:
@@ -88,12 +89,15 @@ def identity(input: Any) -> Any:
 
 OPERATORS: dict[str, dict[int, Function]] = {
     "Concat": {4: concat},
+    "Expand": {8: expand},
     "Flatten": {1: flatten},
     "Identity": {1: identity},
-    "Pad": {2: pad},
     "Reshape": {5: reshape},
     "Shape": {1: shape},
     "Size": {1: size},
-    "Slice": {1: slice_},
+    "Split": {2: split_},
+    "Squeeze": {1: squeeze},
+    "Tile": {6: tile},
     "Transpose": {1: transpose},
+    "Unsqueeze": {1: unsqueeze},
 }
