@@ -1,11 +1,16 @@
 """Normalisation."""
 
+import math
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from onnxprune.converters.signature import Function
+from onnxprune.converters.types import HALF
+
+# --- with the statistics of a batch ----------------------------------------------------------------------
 
 
 def batch_normalization(
@@ -23,18 +28,147 @@ def batch_normalization(
 ) -> Any:
     """In training the running statistics are updated in place; ONNX's momentum is the share that stays."""
     if training_mode:
-        return batch_normalization_training(X, scale, B, input_mean, input_var, epsilon, momentum)[:_outputs]
-    return F.batch_norm(X, input_mean, input_var, scale, B, _training, 1 - momentum, epsilon)
+        return with_batch_statistics(X, scale, B, (input_mean, input_var), epsilon, momentum)[:_outputs]
+    if X.dtype == input_mean.dtype == scale.dtype:
+        return F.batch_norm(X, input_mean, input_var, scale, B, _training, 1 - momentum, epsilon)
+    values = X.to(input_mean.dtype), input_mean, input_var, scale.to(input_mean.dtype), B.to(input_mean.dtype)
+    return F.batch_norm(*values, _training, 1 - momentum, epsilon).to(X.dtype)
 
 
-def batch_normalization_training(
-    X: Tensor, scale: Tensor, B: Tensor, mean: Tensor, var: Tensor, epsilon: float, momentum: float
+def batch_normalization_7(
+    X: Tensor,
+    scale: Tensor,
+    B: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    *,
+    epsilon: float = 1e-5,
+    is_test: int = 0,
+    momentum: float = 0.9,
+    spatial: int = 1,
+    _training: bool,
+    _outputs: int,
+) -> Any:
+    """More outputs than one ask for training; without `spatial` each place of a map has its own statistics."""
+    shape = X.shape
+    if not spatial:
+        X, scale, B, mean, var = X.flatten(1), *(t.flatten() for t in (scale, B, mean, var))
+    if _outputs > 1:
+        Y, *running = with_batch_statistics(X, scale, B, (mean, var), epsilon, momentum)
+        axes = [axis for axis in range(X.dim()) if axis != 1]
+        saved = X.mean(axes), X.var(axes, unbiased=False)
+        return (Y.reshape(shape), *running, *saved)[:_outputs]
+    return F.batch_norm(X, mean, var, scale, B, _training, 1 - momentum, epsilon).reshape(shape)
+
+
+def with_batch_statistics(
+    X: Tensor, scale: Tensor, B: Tensor, running: tuple[Tensor, Tensor], epsilon: float, keep: float
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch and the new running mean and variance."""
+    mean, var = running
     axes = [axis for axis in range(X.dim()) if axis != 1]
-    current_mean, current_var = X.mean(axes), X.var(axes, unbiased=False)
-    Y = F.batch_norm(X, None, None, scale, B, True, 0.0, epsilon)
-    keep = momentum
+    wide = X.to(mean.dtype)
+    current_mean, current_var = wide.mean(axes), wide.var(axes, unbiased=False)
+    shape = [-1, *[1] * (X.dim() - 2)]
+    Y = (wide - current_mean.reshape(shape)) * torch.rsqrt(current_var + epsilon).reshape(shape)
+    Y = (Y * scale.reshape(shape) + B.reshape(shape)).to(X.dtype)
     return Y, mean * keep + current_mean * (1 - keep), var * keep + current_var * (1 - keep)
 
 
-OPERATORS: dict[str, dict[int, Function]] = {"BatchNormalization": {9: batch_normalization}}
+# --- with the statistics of each sample ------------------------------------------------------------------
+
+
+def instance_normalization(input: Tensor, scale: Tensor, B: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    return torch.group_norm(input, input.shape[1], scale, B, epsilon)
+
+
+def layer_normalization(
+    X: Tensor,
+    Scale: Tensor,
+    B: Tensor | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+    _outputs: int,
+) -> Any:
+    """Over the axes from `axis` on; half precision is computed in float32, as torch does by itself."""
+    normalized = X.shape[axis % X.dim() :]
+    if _outputs == 1 and Scale.shape == normalized and (B is None or B.shape == normalized):
+        return F.layer_norm(X, normalized, Scale, B, epsilon)
+    axes = tuple(range(axis % X.dim(), X.dim()))
+    wide = widened(X)
+    mean = wide.mean(axes, keepdim=True)
+    inverse = torch.rsqrt((wide - mean).square().mean(axes, keepdim=True) + epsilon)
+    Y = ((wide - mean) * inverse).to(X.dtype) * Scale
+    return ((Y if B is None else Y + B), mean, inverse)[:_outputs]
+
+
+def rms_normalization(
+    X: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Tensor:
+    axes = tuple(range(axis % X.dim(), X.dim()))
+    wide = widened(X)
+    inverse = torch.rsqrt(wide.square().mean(axes, keepdim=True) + epsilon)
+    return (wide * inverse).to(X.dtype) * scale
+
+
+def widened(X: Tensor) -> Tensor:
+    return X.float() if X.dtype in HALF else X
+
+
+def group_normalization(
+    X: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    *,
+    num_groups: int,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Tensor:
+    """Scale and bias (C)."""
+    return torch.group_norm(X, num_groups, scale, bias, epsilon)
+
+
+def group_normalization_18(
+    X: Tensor, scale: Tensor, bias: Tensor, *, num_groups: int, epsilon: float = 1e-5
+) -> Tensor:
+    """Scale and bias (num_groups)."""
+    each = X.shape[1] // num_groups
+    return torch.group_norm(
+        X, num_groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon
+    )
+
+
+# --- others ----------------------------------------------------------------------------------------------
+
+
+def lrn(X: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Tensor:
+    """Over `size` neighbouring channels; with an even size there is one more behind than before."""
+    squares = X.square().reshape(X.shape[0], 1, X.shape[1], math.prod(X.shape[2:]))
+    squares = F.pad(squares, (0, 0, (size - 1) // 2, size // 2))
+    means = F.avg_pool2d(squares, (size, 1), (1, 1)).reshape(X.shape)
+    return X / (bias + alpha * means) ** beta
+
+
+def lp_normalization(input: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
+    norm = torch.linalg.vector_norm(input, p, axis, keepdim=True)
+    return input / torch.where(norm == 0, 1.0, norm)
+
+
+def mean_variance_normalization(X: Tensor, *, axes: list[int] | None = None) -> Tensor:
+    axes = axes if axes is not None else [0, 2, 3]
+    centred = X - X.mean(axes, keepdim=True)
+    return centred / (centred.square().mean(axes, keepdim=True).sqrt() + 1e-9)
+
+
+OPERATORS: dict[str, dict[int, Function]] = {
+    "BatchNormalization": {6: batch_normalization_7, 14: batch_normalization},
+    "GroupNormalization": {18: group_normalization_18, 21: group_normalization},
+    "InstanceNormalization": {6: instance_normalization},
+    "LRN": {1: lrn},
+    "LayerNormalization": {17: layer_normalization},
+    "LpNormalization": {1: lp_normalization},
+    "MeanVarianceNormalization": {9: mean_variance_normalization},
+    "RMSNormalization": {23: rms_normalization},
+}
