@@ -49,7 +49,7 @@ def batch_normalization_7(
     _training: bool,
     _outputs: int,
 ) -> Any:
-    """More outputs than one ask for training; without `spatial` each place of a map has its own statistics."""
+    """Several outputs ask for training; without `spatial` each place of a map has its own statistics."""
     shape = X.shape
     if not spatial:
         X, scale, B, mean, var = X.flatten(1), *(t.flatten() for t in (scale, B, mean, var))

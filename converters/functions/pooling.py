@@ -184,7 +184,7 @@ def max_roi_pool(X: Tensor, rois: Tensor, *, pooled_shape: list[int], spatial_sc
     for axis, extent in ((1, pooled_shape[1]), (0, pooled_shape[0])):
         start, end = corners[:, 1 - axis], corners[:, 3 - axis]
         Y = torch.stack([pool_bin(Y, axis, b, extent, (start, end)) for b in range(extent)], 2 + axis)
-    return torch.where(Y == -math.inf, 0.0, Y)
+    return torch.where(torch.isneginf(Y), 0.0, Y)
 
 
 def pool_bin(Y: Tensor, axis: int, number: int, bins: int, ends: tuple[Tensor, Tensor]) -> Tensor:
