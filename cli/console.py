@@ -94,7 +94,7 @@ class Output:
         self.finished = True
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(self, label: str, total: int | None) -> Iterator[Callable[[float], None]]:
         """A bar on stderr where that is a terminal; yields a function that takes the steps done so far."""
         columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         hidden = self.verbosity < 0 or not self._err.is_terminal

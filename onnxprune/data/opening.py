@@ -92,5 +92,5 @@ def _part_of(samples: Samples, options: DataOptions) -> Samples:
     """All of undivided data, or the portion that stands for a part."""
     if options.part is None:
         return samples
-    start, stop = PORTIONS[options.part]
+    start, stop = (options.portions or PORTIONS)[options.part]
     return portion(samples, start, stop)

@@ -43,6 +43,8 @@ class DataOptions:
         rename: Key in the data -> input of the model.
         images: How uint8 images become inputs; None where the data is already preprocessed.
         part: Only this part; None for all (of data that comes divided: its test part).
+        portions: Where undivided data is asked for a part: first and last rank of it, as fractions of all
+            rows; None for those that every command takes.
         seed: Of the division into parts, and of random data.
         count: Rows of random data.
         shapes: Input -> concrete shape, for random data of inputs with unknown dimensions.
@@ -51,6 +53,7 @@ class DataOptions:
     rename: Mapping[str, str] = field(default_factory=dict)
     images: ImageOptions | None = None
     part: Part | None = None
+    portions: Mapping[Part, tuple[float, float]] | None = None
     seed: int = 0
     count: int = 64
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

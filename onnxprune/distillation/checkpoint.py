@@ -82,7 +82,7 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         format_, made_for = state["format"], Identity(**state["identity"])
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds for a damaged file
+    except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
             "E208",

@@ -11,6 +11,7 @@ from torch import Tensor
 from onnxprune.data.samples import Samples
 from onnxprune.distillation.augmentation import Augmentation, Draws, on, pick_images
 from onnxprune.distillation.losses import Targets
+from onnxprune.distillation.parallel import ALONE, Crew
 from onnxprune.errors import DataError
 
 READ = 512  # rows at a time
@@ -112,7 +113,7 @@ def check_labels(rows: Rows, classes: int, source: str) -> None:
         where = int((rows.labels == wrong).nonzero()[0])
         raise DataError(
             "E507",
-            f"{source}: label {wrong} of row {where} is out of range, the model has {classes} classes (0 to {classes - 1})",
+            f"{source}: label {wrong} of row {where} is out of range, the model has {classes} classes",
             hint="labels count from 0; give --alpha 1 to learn from the teacher alone",
         )
 
@@ -130,14 +131,6 @@ class Epoch:
         return cls(rng.permutation(rows), augmentation.draw(rows, rng))
 
 
-@dataclass(frozen=True)
-class Share:
-    """The part of each batch that this process takes: rows rank, rank + size, ... of it."""
-
-    rank: int = 0
-    size: int = 1
-
-
 def batches(
     rows: Rows,
     epoch: Epoch,
@@ -145,14 +138,16 @@ def batches(
     *,
     size: int,
     start: int = 0,
-    share: Share | None = None,
+    crew: Crew = ALONE,
 ) -> Iterator[Batch]:
-    """Batches of an epoch from the `start`-th on, the incomplete last one left out."""
-    share = share or Share()
+    """Batches of an epoch from the `start`-th on, the incomplete last one left out.
+
+    Of each, the rows of this process: rank, rank + size, ... of it.
+    """
     for first in range(start * size, len(rows) - size + 1, size):
         whole = epoch.order[first : first + size]
-        partners = np.roll(whole, 1)[share.rank :: share.size]
-        yield make_batch(rows, whole[share.rank :: share.size], partners, epoch.draws, augmentation)
+        partners = np.roll(whole, 1)[crew.rank :: crew.size]
+        yield make_batch(rows, whole[crew.rank :: crew.size], partners, epoch.draws, augmentation)
 
 
 def make_batch(

@@ -1,42 +1,25 @@
 """The whole distillation: from two graphs and data to a student's file."""
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from onnxprune.converters import to_torch
 from onnxprune.distillation.augmentation import make_augmentation
-from onnxprune.distillation.checkpoint import (
-    NAME,
-    Identity,
-    graph_hash,
-    load_checkpoint,
-    options_of,
-    save_checkpoint,
-)
-from onnxprune.distillation.data import Rows, TrainingData, check_labels, read_rows
-from onnxprune.distillation.evaluation import Judge, choose_metric, outputs_of
+from onnxprune.distillation.checkpoint import Identity, graph_hash, options_of
+from onnxprune.distillation.data import TrainingData, check_labels, read_rows
 from onnxprune.distillation.hooks import Hooks
-from onnxprune.distillation.logs import METRICS, EpochRow, write_metrics
-from onnxprune.distillation.loop import Best, Learner, Setting, Watch, copied, train
+from onnxprune.distillation.learner import Setting
+from onnxprune.distillation.logs import EpochRow
 from onnxprune.distillation.losses import Objective
-from onnxprune.distillation.optimizer import Average, make_optimizer
 from onnxprune.distillation.options import DistillOptions, check_options
-from onnxprune.distillation.outputs import View, compiled, is_classifier, make_forward, view_of
+from onnxprune.distillation.outputs import is_classifier, view_of
 from onnxprune.distillation.pairing import check_pair, matching_values
-from onnxprune.distillation.precision import Arithmetic, can_compile, choose_device, choose_precision
-from onnxprune.distillation.teacher import Teacher
-from onnxprune.distillation.writing import write_student
-from onnxprune.errors import DataError, UnsupportedError
+from onnxprune.distillation.parallel import check_batch, current_crew
+from onnxprune.distillation.precision import Arithmetic, choose_device, choose_precision
+from onnxprune.distillation.session import STUDENT, Pair, Parts, Session, make_session
+from onnxprune.errors import DataError, RuntimeProblem
 from onnxprune.onnx_file import Graph
-
-PROOF_ROWS = 16
-STUDENT = "student.onnx"
 
 
 @dataclass(frozen=True)
@@ -62,14 +45,6 @@ class Distilled:
     first_score: float
     teacher_score: float
     history: tuple[EpochRow, ...]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The data in memory."""
-
-    fit: Rows
-    search: Rows
 
 
 def distill(
@@ -106,19 +81,42 @@ def distill(
     options, hooks = options or DistillOptions(), hooks or Hooks()
     check_options(options)
     check_pair(teacher, student)
+    crew = current_crew()
+    check_batch(crew, options.batch)
     names = [value.name for value in student.inputs]
     parts = Parts(read_rows(data.fit, names), read_rows(data.search, names))
-    setting, views = make_setting(teacher, student, parts, options, hooks)
+    setting, pair = make_setting(teacher, student, parts, options, hooks)
     check_data(parts, data, setting, student)
     run.mkdir(parents=True, exist_ok=True)
-    session = make_session(teacher, student, parts, setting=setting, views=views, hooks=hooks)
-    session.fit(run, hooks)
-    return session.write(student, run, hooks)
+    try:
+        session = make_session(pair, parts, setting, hooks)
+        session.fit(run, hooks)
+        path = session.write(run / STUDENT, hooks)
+    except torch.OutOfMemoryError as error:
+        raise RuntimeProblem(
+            "E605", "out of memory on the GPU", cause=str(error).splitlines()[0], hint="a smaller --batch"
+        ) from error
+    return result_of(session, path)
+
+
+def result_of(session: Session, path: Path) -> Distilled:
+    learner, best = session.learner, session.learner.best
+    assert best is not None
+    return Distilled(
+        path,
+        session.judge.metric,
+        best.epoch,
+        best.score,
+        best.averaged,
+        learner.first_score,
+        session.teacher_score,
+        tuple(learner.history),
+    )
 
 
 def make_setting(
     teacher: Graph, student: Graph, parts: Parts, options: DistillOptions, hooks: Hooks
-) -> tuple[Setting, tuple[View, View]]:
+) -> tuple[Setting, Pair]:
     """What is decided before anything runs, and what is read from the teacher and the student."""
     device = choose_device(options.device)
     arithmetic = Arithmetic(device, choose_precision(options.precision, device))
@@ -138,9 +136,9 @@ def make_setting(
         f"augmentation {', '.join(augmentation.names) or 'none'}; {len(parts.fit)} rows to learn from, "
         f"{len(parts.search)} to choose by."
     )
-    views = tuple(view_of(graph, classes=classes, features=features) for graph in (teacher, student))
-    setting = Setting(options, identity, arithmetic, augmentation, objective)
-    return setting, (views[0], views[1])
+    setting = Setting(options, identity, arithmetic, augmentation, objective, current_crew())
+    views = (view_of(graph, classes=classes, features=features) for graph in (teacher, student))
+    return setting, Pair(teacher, student, *views)
 
 
 def check_data(parts: Parts, data: TrainingData, setting: Setting, student: Graph) -> None:
@@ -157,114 +155,3 @@ def check_data(parts: Parts, data: TrainingData, setting: Setting, student: Grap
         shape = student.shapes[student.outputs[0].name]
         check_labels(parts.fit, shape[-1], data.fit.source)
         check_labels(parts.search, shape[-1], data.search.source)
-
-
-def make_session(
-    teacher: Graph,
-    student: Graph,
-    parts: Parts,
-    *,
-    setting: Setting,
-    views: tuple[View, View],
-    hooks: Hooks,
-) -> "Session":
-    """Modules, optimizer and judge, at the first epoch."""
-    options, arithmetic = setting.options, setting.arithmetic
-    device = arithmetic.device
-    use_compile = can_compile(device) if options.compile is None else options.compile
-    torch.manual_seed(options.seed)
-    their_module = to_torch(teacher, trainable=lambda _name: False, master=True).to(device).eval()
-    original = to_torch(student, master=True)
-    original.freeze_bn = options.freeze_bn
-    module = hooks.prepare(copy.deepcopy(original)).to(device)
-    if options.channels_last:
-        their_module, module = in_channels_last(their_module), in_channels_last(module)
-    runner: Callable[..., Any] = compiled(module) if use_compile else module
-    their_runner: Callable[..., Any] = compiled(their_module) if use_compile else their_module
-    plain = make_forward(module, views[1])
-    learner = Learner(
-        module,
-        make_forward(runner, views[1]),
-        plain,
-        make_optimizer(require_weights(module, student), options),
-        arithmetic.scaler(),
-        Average.of(module, options.ema) if options.ema else None,
-    )
-    fit = parts.fit.to(device) if device.type == "cuda" else parts.fit
-    guide = Teacher(make_forward(their_runner, views[0]))
-    theirs = outputs_of(make_forward(their_module, views[0]), parts.search, device)
-    metric = choose_metric(classes=setting.objective.kind == "kl", labelled=parts.search.labels is not None)
-    judge = Judge(parts.search, theirs, metric, device)
-    return Session(learner, guide, fit, judge, setting)
-
-
-def in_channels_last(module: Any) -> Any:
-    return module.to(memory_format=torch.channels_last)
-
-
-def require_weights(module: nn.Module, student: Graph) -> nn.Module:
-    """Raises: UnsupportedError: E406, nothing in the module can be trained."""
-    if not any(p.requires_grad for p in module.parameters()):
-        raise UnsupportedError("E406", f"{student.path.name} has no weights that training could change")
-    return module
-
-
-@dataclass
-class Session:
-    """A run under way."""
-
-    learner: Learner
-    teacher: Teacher
-    rows: Rows
-    judge: Judge
-    setting: Setting
-
-    def fit(self, run: Path, hooks: Hooks) -> None:
-        """Train from the start or the checkpoint to the end, in place."""
-        checkpoint = run / NAME
-        identity = self.setting.identity
-        if checkpoint.exists():
-            state = load_checkpoint(checkpoint, identity, self.setting.arithmetic.device)
-            self.learner.restore(state)
-            hooks.note(f"Continuing after epoch {self.learner.epoch} of {self.setting.options.epochs}.")
-        else:
-            self.judge_first()
-        if not self.setting.augmentation.names:
-            self.teacher.remember(self.rows, self.setting.arithmetic.device, size=self.setting.options.batch)
-
-        def told(row: EpochRow) -> None:
-            write_metrics(run / METRICS, self.learner.history)
-            hooks.epoch(row)
-
-        def save(learner: Learner) -> None:
-            save_checkpoint(checkpoint, learner.state(identity))
-
-        watch = Watch(hooks.step, told, hooks.stop, save)
-        train(self.learner, self.teacher, self.rows, judge=self.judge, setting=self.setting, watch=watch)
-
-    def judge_first(self) -> None:
-        """The student as it came is the best so far, in place."""
-        learner = self.learner
-        learner.module.eval()
-        learner.first_score = self.judge.score(learner.plain)
-        learner.best = Best(0, learner.first_score, False, copied(learner.module.state_dict()))
-
-    def write(self, student: Graph, run: Path, hooks: Hooks) -> Distilled:
-        """The best weights, checked in ONNX Runtime and written."""
-        learner, best = self.learner, self.learner.best
-        assert best is not None
-        module = copy.deepcopy(learner.module)
-        module.load_state_dict(best.state)
-        finished = hooks.finish(module.eval().cpu())
-        inputs = [value[:PROOF_ROWS].cpu() for value in self.judge.rows.inputs]
-        saved = write_student(finished, student, run / STUDENT, inputs=inputs, force=True)
-        return Distilled(
-            saved.model,
-            self.judge.metric,
-            best.epoch,
-            best.score,
-            best.averaged,
-            learner.first_score,
-            self.judge.of(self.judge.teacher),
-            tuple(learner.history),
-        )

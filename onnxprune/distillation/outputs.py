@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onnxprune.errors import UnsupportedError
 from onnxprune.onnx_file import Graph
@@ -108,8 +107,3 @@ def make_forward(module: Callable[..., Any], view: View) -> Forward:
         return Seen(main, tuple(taps[name] for name in view.features))
 
     return forward
-
-
-def compiled(module: nn.Module) -> Callable[..., Any]:
-    """The module as one compiled graph; its parameters stay those of the module."""
-    return torch.compile(module)

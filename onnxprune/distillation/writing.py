@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onnxprune.converters import to_onnx
+from onnxprune.converters import OnnxModule, to_onnx
 from onnxprune.data.samples import Batch
 from onnxprune.errors import VerificationError
 from onnxprune.measurement.running import run_batch
@@ -21,7 +21,7 @@ TOLERANCE = 1e-3  # of the largest output; float16 models ten times that
 
 
 def write_student(
-    module: nn.Module, graph: Graph, out: Path, *, inputs: Sequence[Tensor], force: bool = False
+    module: OnnxModule, graph: Graph, out: Path, *, inputs: Sequence[Tensor], force: bool = False
 ) -> Saved:
     """Write `graph` with the module's weights to `out`.
 
