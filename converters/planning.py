@@ -10,6 +10,7 @@ from typing import Any
 
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
+from onnxprune.converters.carrying import Carried
 from onnxprune.converters.folding import MOST as MOST_FOLDED
 from onnxprune.converters.folding import folded
 from onnxprune.converters.functions.reference import by_reference
@@ -36,6 +37,8 @@ class Scope:
         constants: Initializers and the tensors of Constant nodes, by name.
         hosts: Values that are Python numbers at run time.
         foreign: Values that numpy holds because torch cannot.
+        carried: Quantised values that are floats here.
+        master: Half precision is computed as float32.
         folded: Constants that planning computed from others.
         uses: How the tensors of constants are used, (op_type, input position), filled while planning.
     """
@@ -43,6 +46,8 @@ class Scope:
     versions: Mapping[str, int]
     constants: dict[str, Initializer]
     foreign: frozenset[str]
+    carried: Carried = field(default_factory=Carried)
+    master: bool = False
     folded: set[str] = field(default_factory=set)
     hosts: dict[str, HostType] = field(default_factory=dict)
     uses: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
@@ -72,17 +77,20 @@ def plan_graph(graph: GraphProto, scope: Scope) -> Plan:
 
 def plan_node(node: NodeProto, scope: Scope) -> list[Step]:
     """The step of a node; none where its value is known already."""
-    if fold(node, scope):
+    carries = scope.carried.carries(node)
+    if not carries and fold(node, scope):
         return []
     keywords = {a.name: attribute(a, node, scope) for a in node.attribute}
     domain = "" if node.domain == "ai.onnx" else node.domain
-    if domain == "" and node.op_type in HOST:
+    if domain == "" and node.op_type in HOST and not carries:
         kind = host_type(node, keywords, scope)
         if kind is not None:
             return host_step(node, keywords, kind, scope)
-    if scope.foreign.intersection((*node.input, *node.output)):
+    if scope.foreign.intersection((*node.input, *node.output)) and not holds_graph(node):
         return [reference_step(node, scope)]
     function = function_for(domain, node.op_type, scope.versions.get(domain, 1), where=describe(node))
+    if function is by_reference:
+        return [reference_step(node, scope)]
     signature = signature_of(function)
     require_taken(node, function, scope)
     sources = tuple(
@@ -92,10 +100,30 @@ def plan_node(node: NodeProto, scope: Scope) -> list[Step]:
     if domain == "" and node.op_type in SHAPE_OPERATORS:
         rank = int(node.op_type == "Shape")
         scope.hosts[node.output[0]] = HostType(rank, TensorProto.INT64)
-    if "_elem_type" in signature.asks:
-        known = known_host(node.input[0], scope)
-        keywords["_elem_type"] = known.elem_type if known is not None else 0
+    keywords |= {name: ask(node, scope) for name, ask in ASKED.items() if name in signature.asks}
     return [step_of(node, function, sources, keywords, signature.asks)]
+
+
+def number_type(node: NodeProto, scope: Scope) -> int:
+    """The element type of the first input where it is a number; 0 of a tensor."""
+    known = known_host(node.input[0], scope)
+    return known.elem_type if known is not None else 0
+
+
+def carried_type(node: NodeProto, scope: Scope) -> int:
+    return scope.carried.types.get(node.output[0], 0)
+
+
+def master_type(node: NodeProto, scope: Scope) -> int:
+    name = node.input[0]
+    return scope.carried.types[name] if name in scope.carried.masters else 0
+
+
+ASKED = {"_elem_type": number_type, "_carried": carried_type, "_master": master_type}
+
+
+def holds_graph(node: NodeProto) -> bool:
+    return any(a.type == AttributeProto.GRAPH for a in node.attribute)
 
 
 def fold(node: NodeProto, scope: Scope) -> bool:
