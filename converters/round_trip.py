@@ -11,10 +11,12 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, defs
 from onnx.shape_inference import infer_shapes
 from torch import nn
 
+from onnxprune.converters.carrying import carried_values
+from onnxprune.converters.formats import FORMATS, Whole
 from onnxprune.converters.module import OnnxModule
 from onnxprune.converters.planning import Scope, plan_graph
 from onnxprune.converters.table import has_function
-from onnxprune.converters.types import NUMPY_ONLY, array_of, tensor_of
+from onnxprune.converters.types import NUMPY_ONLY, Array, array_of, tensor_of
 from onnxprune.onnx_file import Graph, Initializer
 from onnxprune.onnx_file.graph import subgraphs
 from onnxprune.onnx_file.initializer import constant_of
@@ -46,7 +48,11 @@ def to_torch(
     model = inlined(graph.model)
     versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     constants = dict(all_constants(model.graph, graph.path.parent))
-    scope = Scope(versions, constants, foreign_values(model, constants))
+    types = value_types(model, constants)
+    carried = carried_values(list(all_graphs(model.graph)), constants, types)
+    foreign = {name for name, type_ in types.items() if type_ in NUMPY_ONLY}
+    foreign -= carried.types.keys() | carried.constants
+    scope = Scope(versions, constants, frozenset(foreign), carried)
     plan = plan_graph(model.graph, scope)
     tensors = dict(tensors_of(scope, trainable or (lambda name: looks_like_weight(name, scope))))
     return OnnxModule(plan, [o.name for o in model.graph.output], tensors)
@@ -111,15 +117,15 @@ def all_constants(graph: GraphProto, folder: Path) -> Iterator[tuple[str, Initia
                 yield node.output[0], Initializer(node.output[0], tensor, folder, node)
 
 
-def foreign_values(model: ModelProto, constants: Mapping[str, Initializer]) -> frozenset[str]:
-    """Values of types that torch cannot compute with."""
+def value_types(model: ModelProto, constants: Mapping[str, Initializer]) -> dict[str, int]:
+    """ONNX's element types of values, as far as they are known."""
     try:
         typed = infer_shapes(model, strict_mode=False)
     except (RuntimeError, ValueError):  # the types that the file states must do
         typed = model
     infos = (i for g in all_graphs(typed.graph) for i in (*g.input, *g.value_info, *g.output))
-    found = {info.name for info in infos if elem_type_of(info.type) in NUMPY_ONLY}
-    return frozenset(found | {name for name, c in constants.items() if c.proto.data_type in NUMPY_ONLY})
+    found = {info.name: elem_type_of(info.type) for info in infos}
+    return found | {name: constant.proto.data_type for name, constant in constants.items()}
 
 
 def elem_type_of(type_: TypeProto) -> int:
@@ -143,6 +149,8 @@ def tensors_of(scope: Scope, trainable: Callable[[str], bool]) -> Iterator[tuple
 def looks_like_weight(name: str, scope: Scope) -> bool:
     """Whether a constant is one that training may change (the default of `trainable`)."""
     constant = scope.constants[name]
+    if name in scope.carried.constants:
+        return name in scope.carried.weights
     if constant.proto.data_type not in FLOATS or not constant.shape or not constant.size:
         return False
     if name in scope.folded or (constant.node is not None and constant.size == 1):
@@ -175,14 +183,24 @@ def to_onnx(module: OnnxModule, graph: Graph) -> ModelProto:
 
 def write_back(tensor: TensorProto, value: Any, folder: Path) -> None:
     """The new values, in place, if they differ; external data becomes data of the proto."""
-    before = Initializer(tensor.name, tensor, folder)
-    old = before.array()
+    old = np.ascontiguousarray(Initializer(tensor.name, tensor, folder).array())
     new = np.asarray(array_of(value))
-    new = new.astype(old.dtype) if new.dtype != old.dtype else new
-    if new.tobytes() == np.ascontiguousarray(old).tobytes():
+    if new.dtype != old.dtype:
+        new = np.where(new == old.astype(new.dtype), old, of_type(new, tensor.data_type, old.dtype))
+    if new.tobytes() == old.tobytes():
         return
     assert new.shape == old.shape, f"{tensor.name}: {new.shape} for {old.shape}"
     refill(tensor, new)
+
+
+def of_type(values: Array, elem_type: int, dtype: np.dtype[Any]) -> Array:
+    """Master values in their own type: those of quantised weights are rounded and clipped."""
+    format_ = FORMATS.get(elem_type)
+    if format_ is not None:
+        values = values.clip(format_.lowest, format_.highest)
+    if isinstance(format_, Whole):
+        values = np.rint(values.astype(np.float64))
+    return values.astype(dtype)
 
 
 def write_constant(node: NodeProto, value: Any, folder: Path) -> None:
