@@ -4,8 +4,9 @@
          `------------- carried ------------'
     weight (int8) -> Reshape -> DequantizeLinear
 
-A value is carried if QuantizeLinear or an initializer gives it, and all that read it are DequantizeLinear nodes
-or nodes that only move numbers, whose outputs are carried too. The numbers are the same as in the quantised type.
+A value is carried if QuantizeLinear or an initializer gives it, and all that read it are DequantizeLinear
+nodes or nodes that only move numbers, whose outputs are carried too. The numbers are those of the quantised
+type.
 """
 
 from collections import defaultdict

@@ -140,7 +140,8 @@ def tensors_of(scope: Scope, trainable: Callable[[str], bool]) -> Iterator[tuple
     """The tensors that the plan reads, as parameters or buffers."""
     for name, constant in scope.constants.items():
         if name in scope.uses:
-            value = tensor_of(constant.array())
+            array = constant.array()
+            value = tensor_of(array.astype(np.float32) if name in scope.carried.constants else array)
             if isinstance(value, torch.Tensor) and value.is_floating_point() and trainable(name):
                 value = nn.Parameter(value)
             yield name, value

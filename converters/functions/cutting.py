@@ -75,22 +75,7 @@ def extended(data: Tensor, axis: int, begin: int, end: int, *, mode: str) -> Ten
     return data.index_select(axis, index)
 
 
-def center_crop_pad(input_data: Tensor, shape: list[int], *, axes: list[int] | None = None) -> Tensor:
-    """The middle, or zeros around: an odd element more goes, or comes, at the end."""
-    for axis, wanted in zip(axes if axes is not None else range(input_data.dim()), shape, strict=True):
-        extent = input_data.shape[axis]
-        if extent > wanted:
-            start = (extent - wanted) // 2
-            input_data = part(input_data, axis, start, start + wanted)
-        elif extent < wanted:
-            before = (wanted - extent) // 2
-            behind = input_data.dim() - 1 - axis % input_data.dim()
-            input_data = F.pad(input_data, [0, 0] * behind + [before, wanted - extent - before])
-    return input_data
-
-
 OPERATORS: dict[str, dict[int, Function]] = {
-    "CenterCropPad": {18: center_crop_pad},
     "Pad": {2: pad},
     "Slice": {1: slice_},
 }

@@ -14,7 +14,7 @@ from onnxprune.converters.formats import FORMATS, Whole, fitted
 from onnxprune.converters.functions.convolution import CONVOLUTIONS
 from onnxprune.converters.functions.windows import amounts, padding
 from onnxprune.converters.signature import Function
-from onnxprune.converters.types import TORCH_TYPES, tensor_of
+from onnxprune.converters.types import TORCH_TYPES
 
 RANGES = {torch.uint8: (0, 255), torch.int8: (-128, 127), torch.int16: (-32768, 32767)}
 
@@ -31,7 +31,7 @@ def quantize_linear(
     saturate: int = 1,
     _carried: int,
 ) -> Tensor:
-    """round(x / scale) + zero point, clipped; the scale is one number, one each index or block of the axis."""
+    """round(x / scale) + zero point, clipped; one scale for all, or for each index or block of the axis."""
     scale = along(y_scale, x, axis, block_size)
     if precision:
         x, scale = x.to(TORCH_TYPES[precision]), scale.to(TORCH_TYPES[precision])
@@ -78,7 +78,7 @@ def dequantize_linear(
 
 def float_of(value: Any, like: Tensor) -> Tensor:
     """A zero point as a tensor of `like`'s type; numpy holds those that torch has no type for."""
-    tensor = value if isinstance(value, Tensor) else tensor_of(value.astype("float32"))
+    tensor = value if isinstance(value, Tensor) else torch.from_numpy(value.astype("float32"))
     return tensor.to(like.device, like.dtype)
 
 
@@ -107,7 +107,7 @@ def dynamic_quantize_linear(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def shifted(value: Tensor, zero_point: Tensor | None, axis: int | None = None) -> Tensor:
-    """value - zero point; a zero point for each index of the axis, if it is a list."""
+    """Less the zero point; a zero point for each index of the axis, if it is a list."""
     wide = value.double()
     if zero_point is None:
         return wide
