@@ -6,8 +6,6 @@
 weights.py        sums over slices of initializers, dequantised, one initializer at a time
 magnitude.py      l1, l2, group-l2, bn-scale, random
 distances.py      fpgm
-cuts.py           where contractions read prunable channels
-probe.py          values inside the model on calibration inputs, through ONNX Runtime
 readers.py        contractions as readers of channels, and their weights
 activations.py    wanda, act-mean-abs, apoz
 rank.py           hrank

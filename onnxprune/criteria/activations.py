@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.criteria.cuts import prunable_cuts, value_of
+from onnxprune.calibration.cuts import prunable_cuts, value_of
+from onnxprune.calibration.probe import Totals, collect
 from onnxprune.criteria.options import Options, Scores
-from onnxprune.criteria.probe import Totals, collect
 from onnxprune.criteria.readers import ChannelTable, reader_sizes
 from onnxprune.errors import DataError, UnsupportedError
 from onnxprune.groups import Groups

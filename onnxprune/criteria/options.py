@@ -1,14 +1,16 @@
 """What a criterion may use beside the model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.calibration.feeds import Feed
+
+__all__ = ["Feed", "Options", "Scores"]
+
 Scores = dict[str, NDArray[np.float64]]  # (channels,) by group name; larger is kept longer
-Feed = Mapping[str, NDArray[Any]]  # one array by input name, the batch axis first
 
 
 @dataclass(frozen=True)

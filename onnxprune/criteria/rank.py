@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from onnxprune.calibration.cuts import prunable_cuts, value_of
+from onnxprune.calibration.probe import Totals, collect
 from onnxprune.criteria.activations import Array, required
-from onnxprune.criteria.cuts import prunable_cuts, value_of
 from onnxprune.criteria.options import Options, Scores
-from onnxprune.criteria.probe import Totals, collect
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
 from onnxprune.operators.findings import Cut

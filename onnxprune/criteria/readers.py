@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.criteria.cuts import channel_ids, computed_from_data, operands
+from onnxprune.calibration.cuts import channel_ids, computed_from_data, operands
 from onnxprune.criteria.options import Scores
 from onnxprune.criteria.weights import Floats, slice_sums
 from onnxprune.groups import Groups, Member

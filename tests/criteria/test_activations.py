@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from onnxprune.criteria import CRITERIA, probe, score
+from onnxprune.calibration import probe
+from onnxprune.criteria import CRITERIA, score
 from onnxprune.errors import DataError, UnsupportedError
 from onnxprune.groups import Groups
 from tests.criteria.conftest import Build

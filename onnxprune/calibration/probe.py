@@ -1,6 +1,6 @@
 """Looking at values inside a model: a temporary copy gives them as outputs, batch by batch."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from onnxprune.criteria.cuts import value_of
-from onnxprune.criteria.options import Feed
+from onnxprune.calibration.cuts import value_of
+from onnxprune.calibration.feeds import Feed, fixed_batch, portions
 from onnxprune.errors import DataError, ModelError
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Edge, Graph
@@ -114,26 +114,3 @@ def rows_per_run(graph: Graph, names: Iterable[str]) -> int:
     elements = sum(prod(graph.shapes.get(name, ())) for name in names)
     batch = max((shape[0] for shape in graph.assumed.values() if shape), default=1)
     return max(1, MEMORY * batch // max(1, 4 * elements))
-
-
-def portions(graph: Graph, feeds: Iterable[Feed], rows: int) -> Iterator[Feed]:
-    """The same inputs in runs of at most `rows` rows, or of the batch that the model is fixed to.
-
-    Rows that do not fill a fixed batch are left out; inputs that have no common batch axis run as they are.
-    """
-    fixed = fixed_batch(graph)
-    for feed in feeds:
-        lengths = {len(array) if array.ndim else -1 for array in feed.values()}
-        total = max(lengths, default=0)
-        if len(lengths) != 1 or total < 0:
-            yield feed
-            continue
-        size = fixed or rows
-        for start in range(0, total - size + 1 if fixed else total, size):
-            yield {name: array[start : start + size] for name, array in feed.items()}
-
-
-def fixed_batch(graph: Graph) -> int | None:
-    """The first extent of the inputs where the model fixes it."""
-    extents = (value.dims[0] for value in graph.inputs if value.dims)
-    return next((n for n in extents if isinstance(n, int)), None)

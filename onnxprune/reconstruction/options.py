@@ -1,0 +1,56 @@
+"""How to repair, and what was done at each node."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["least-squares", "bias"]
+METHODS: tuple[Method, ...] = ("least-squares", "bias")
+
+
+@dataclass(frozen=True)
+class ReconstructOptions:
+    """How to repair a pruned model.
+
+    Attributes:
+        method: "least-squares": new weights and biases; "bias": means (and variances, where there is a
+            BatchNormalization) alone.
+        ridge: Damping towards the pruned weights, as a share of the mean diagonal of X^T X.
+        residual: Correct at an addition what the other branch lost.
+        downstream: Refit contractions that lost no input too, where what they read has changed.
+        columns: Widest product that is solved; above it only the bias is shifted. Bounds the memory: 3 times
+            columns^2 * 8 bytes.
+        portion_bytes: Of the columns of one run, about.
+    """
+
+    method: Method = "least-squares"
+    ridge: float = 1e-4
+    residual: bool = True
+    downstream: bool = True
+    columns: int = 8192
+    portion_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was done at one node.
+
+    Attributes:
+        node: Its name.
+        op_type: Its operator.
+        number, total: Place among all nodes to repair, from 1.
+        before, after: |target - output|^2 / |target - mean|^2 on the calibration inputs, per output channel,
+            of the pruned weights and of the new ones; None where nothing was done.
+        note: What was done otherwise, or why nothing was.
+    """
+
+    node: str
+    op_type: str
+    number: int
+    total: int
+    before: float | None = None
+    after: float | None = None
+    note: str = ""
+
+
+Told = Callable[[Repair], None]
