@@ -14,6 +14,7 @@ from torch import nn
 from onnxprune.converters.carrying import carried_values
 from onnxprune.converters.formats import FORMATS, Whole
 from onnxprune.converters.module import OnnxModule
+from onnxprune.converters.naming import distinct
 from onnxprune.converters.planning import Scope, plan_graph
 from onnxprune.converters.table import has_function
 from onnxprune.converters.types import NUMPY_ONLY, Array, array_of, tensor_of
@@ -45,7 +46,7 @@ def to_torch(
     Raises:
         UnsupportedError: E406, an operator, input or attribute that the round trip has no function for.
     """
-    model = inlined(graph.model)
+    model = inlined(distinct(graph.model))
     versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     constants = dict(all_constants(model.graph, graph.path.parent))
     types = value_types(model, constants)
@@ -172,13 +173,13 @@ def to_onnx(module: OnnxModule, graph: Graph) -> ModelProto:
     model.CopyFrom(graph.model)
     folder = graph.path.parent
     trained = module.initializers
-    for part in all_graphs(model.graph):
-        for tensor in part.initializer:
-            if tensor.name in trained:
-                write_back(tensor, trained[tensor.name], folder)
-        for node in part.node:
-            if node.op_type == "Constant" and node.output[0] in trained:
-                write_constant(node, trained[node.output[0]], folder)
+    for part, named in zip(all_graphs(model.graph), all_graphs(distinct(graph.model).graph), strict=True):
+        for tensor, called in zip(part.initializer, named.initializer, strict=True):
+            if called.name in trained:
+                write_back(tensor, trained[called.name], folder)
+        for node, twin in zip(part.node, named.node, strict=True):
+            if node.op_type == "Constant" and twin.output[0] in trained:
+                write_constant(node, trained[twin.output[0]], folder)
     return model
 
 
