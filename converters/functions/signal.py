@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onnxprune.converters.signature import Function
-from onnxprune.converters.types import TORCH_TYPES
+from onnxprune.converters.types import HALF, TORCH_TYPES
 
 # --- transforms ------------------------------------------------------------------------------------------
 
@@ -42,8 +42,7 @@ def dft_17(
 
 
 def as_complex(input: Tensor) -> Tensor:
-    """In double precision, where the device has it: the small parts of a spectrum are differences."""
-    wide = input.float() if input.device.type == "mps" else input.double()
+    wide = input.float() if input.dtype in HALF else input
     return wide[..., 0] if wide.shape[-1] == 1 else torch.complex(wide[..., 0], wide[..., 1])
 
 
