@@ -13,6 +13,7 @@ from torch import nn
 
 from onnxprune.converters.carrying import carried_values
 from onnxprune.converters.formats import FORMATS, Whole
+from onnxprune.converters.gradients import with_bodies
 from onnxprune.converters.module import OnnxModule
 from onnxprune.converters.naming import distinct
 from onnxprune.converters.planning import Scope, plan_graph
@@ -46,7 +47,7 @@ def to_torch(
     Raises:
         UnsupportedError: E406, an operator, input or attribute that the round trip has no function for.
     """
-    model = inlined(distinct(graph.model))
+    model = with_bodies(inlined(distinct(graph.model)))
     versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     constants = dict(all_constants(model.graph, graph.path.parent))
     types = value_types(model, constants)

@@ -1,4 +1,4 @@
-"""Text, tables and trees: the reference evaluator runs them, but for what gradients can pass."""
+"""Text, tables, trees, files of images: the reference evaluator runs what no gradient can pass."""
 
 import torch
 from torch import Tensor
@@ -88,6 +88,7 @@ TABLES = (
     *("TreeEnsembleRegressor", "ZipMap"),
 )
 OPERATORS: dict[str, dict[int, Function]] = {
+    "ImageDecoder": {20: by_reference},
     "RegexFullMatch": {20: by_reference},
     "StringConcat": {20: by_reference},
     "StringNormalizer": {10: by_reference},

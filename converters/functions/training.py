@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from onnxprune.converters.signature import Function
+from onnxprune.converters.walking import Body
 
 NO_CLASS = -100  # torch's number for "ignore none"
 
@@ -109,10 +110,22 @@ def momentum(
     return joined(results)
 
 
+def gradient(
+    *Inputs: Tensor, xs: list[str], y: str, zs: list[str] | None = None, body: Body
+) -> tuple[Tensor, ...]:
+    """Of the body's output by its first inputs; those after them (`zs`) stay as they are."""
+    with torch.enable_grad():
+        leaves = [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in Inputs[: len(xs)]]
+        (value,) = body(*leaves, *Inputs[len(xs) :])
+        slopes = torch.autograd.grad(value.sum(), leaves, create_graph=True, materialize_grads=True)
+    return slopes if torch.is_grad_enabled() else tuple(slope.detach() for slope in slopes)
+
+
 OPERATORS: dict[str, dict[int, Function]] = {
     "NegativeLogLikelihoodLoss": {12: negative_log_likelihood_loss},
     "SoftmaxCrossEntropyLoss": {12: softmax_cross_entropy_loss},
     "ai.onnx.preview.training::Adagrad": {1: adagrad},
     "ai.onnx.preview.training::Adam": {1: adam},
+    "ai.onnx.preview.training::Gradient": {1: gradient},
     "ai.onnx.preview.training::Momentum": {1: momentum},
 }
