@@ -8,7 +8,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
 from onnxprune.converters.batch.search import Found
-from onnxprune.converters.batch.types import Become, Edit, Entry, SetInput, TileInput, Times
+from onnxprune.converters.batch.types import Become, Edit, Entry, MoveFirst, SetInput, TileInput, Times
 from onnxprune.onnx_file.graph import Graph, captures
 from onnxprune.onnx_file.patch import Patch
 
@@ -70,6 +70,10 @@ class Editor:
             repeats = [Times(1) if axis == edit.axis else 1 for axis in range(edit.rank)]
             inputs = [node.input[edit.slot], self.vector(repeats, base)]
             node.input[edit.slot] = self._add("Tile", inputs, base)
+        elif isinstance(edit, MoveFirst):
+            apart = [node.input[edit.slot], self.constant([edit.before, -1, edit.after], base)]
+            parts = self._add("Reshape", apart, base)
+            node.input[edit.slot] = self._add("Transpose", [parts], base, perm=[1, 0, 2])
         else:
             self.become(node, edit, base)
 

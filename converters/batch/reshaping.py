@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from onnxprune.converters.batch.tracking import SIZES, At, Rule, Shape, scaled, varies
-from onnxprune.converters.batch.types import BatchAxis, Become, Entry, Step, Times
+from onnxprune.converters.batch.types import BatchAxis, Become, Entry, MoveFirst, SetInput, Step, Times
 
 
 def before(shape: Shape, place: BatchAxis) -> int:
@@ -92,7 +92,16 @@ def reshape(at: At) -> list[Step]:
             steps.append(Step((landing,), (at.set_input(1, entries_for(at, landing, raw, keeps=keeps)),)))
     if varies(targets):
         steps.sort(key=lambda step: bool(step.edits))  # who computed the batch knows where it goes
-    return some(at, steps)
+    return some(at, steps + moved_first(at))
+
+
+def moved_first(at: At) -> list[Step]:
+    """A reshape to (1, ...) takes a batch of 1 out from behind other elements: for more, a transpose does."""
+    offset, new = before(at.shape(0), at.need(0)), at.result()
+    if offset == 1 or new[:1] != (1,) or not at.whole or at.node.opset < 5:
+        return []
+    apart = MoveFirst(0, offset, prod(new) // offset)
+    return [Step((BatchAxis(0),), (apart, SetInput(1, (-1, *new[1:]))))]
 
 
 def entries_for(at: At, landing: BatchAxis, raw: Sequence[int], *, keeps: bool) -> list[Entry]:

@@ -5,7 +5,7 @@ An operator without a rule is never followed: only what is the same for every ba
 
 from functools import partial
 
-from onnxprune.converters.batch.meeting import MEETING, elementwise
+from onnxprune.converters.batch.meeting import MEETING, elementwise, gemm
 from onnxprune.converters.batch.reshaping import RESHAPING
 from onnxprune.converters.batch.rules import (
     along,
@@ -167,6 +167,8 @@ TABLE: dict[tuple[str, str], Rule] = {
     ("", "Upsample"): resize,
     ("com.microsoft", "BiasGelu"): elementwise,
     ("com.microsoft", "FastGelu"): elementwise,
+    ("com.microsoft", "FusedConv"): outermost,
+    ("com.microsoft", "FusedGemm"): gemm,
     ("com.microsoft", "Gelu"): elementwise,
     ("com.microsoft", "QuickGelu"): elementwise,
 }

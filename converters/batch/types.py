@@ -46,13 +46,22 @@ class TileInput:
 
 
 @dataclass(frozen=True)
+class MoveFirst:
+    """An input slot reads its value as (batch, rest): the batch comes out from behind `before` elements."""
+
+    slot: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
 class Become:
     """The node becomes a Reshape of its first input, or an Identity where `entries` is None."""
 
     entries: tuple[Entry, ...] | None
 
 
-Edit = SetInput | TileInput | Become
+Edit = SetInput | TileInput | MoveFirst | Become
 
 
 @dataclass(frozen=True)
