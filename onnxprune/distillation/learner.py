@@ -33,12 +33,14 @@ class Best:
         score: On the search part.
         averaged: They are the average, not the last ones.
         state: Of the module.
+        since: Epoch that reached this score first.
     """
 
     epoch: int
     score: float
     averaged: bool
     state: dict[str, Tensor]
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class Learner:
 
     @property
     def stale(self) -> int:
-        """Epochs since the best one."""
-        return self.epoch - (self.best.epoch if self.best else 0)
+        """Epochs without a better score."""
+        return self.epoch - (self.best.since if self.best else 0)
 
 
 @dataclass(frozen=True)

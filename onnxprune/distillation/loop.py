@@ -53,9 +53,13 @@ def train_epoch(learner: Learner, teacher: Teacher, rows: Rows, setting: Setting
             learner.losses.append(loss.detach())
             learner.scaler.scale(loss / options.accumulate).backward()
         if is_last:
-            look_up(learner, at + 1, total, setting, watch)
+            stop = look_up(learner, at + 1, total, setting, watch)
             apply_gradients(learner, setting, total)
             learner.step = at + 1
+            if stop:
+                require_finite(learner, setting)
+                watch.save(learner)
+                raise Stopped
 
 
 def batches_of_epoch(rows: int, options: DistillOptions) -> int:
@@ -79,28 +83,23 @@ def batch_loss(learner: Learner, teacher: Teacher, batch: Batch, setting: Settin
     return setting.objective(ours, theirs, batch.targets)
 
 
-def look_up(learner: Learner, done: int, total: int, setting: Setting, watch: Watch) -> None:
-    """Tell the step and, before the weights change, see whether to go on.
+def look_up(learner: Learner, done: int, total: int, setting: Setting, watch: Watch) -> bool:
+    """Tell the step and see, before the weights change, whether to stop after it.
 
     Raises:
         TargetError: E703, a loss is not finite in some process.
-        Stopped: Some process was asked to stop; the state before this step is saved.
     """
     on_gpu = setting.arithmetic.device.type != "cpu"
     accumulate = setting.options.accumulate
     looks = not on_gpu or done // accumulate % GPU_LOOKS == 0 or done == total
     watch.step(StepRow(done, total, learner.epoch + 1, float(learner.losses[-1]) if looks else None))
     if not looks:
-        return
+        return False
     bad = first_not_finite(learner.losses)
     stop, broken = setting.crew.any_of(watch.stop(), bad is not None)
     if broken:
         raise not_finite(learner, setting, (bad or 0) // accumulate + 1)
-    if stop:
-        del learner.losses[len(learner.losses) - accumulate :]
-        learner.optimizer.zero_grad(set_to_none=True)
-        watch.save(learner)
-        raise Stopped
+    return stop
 
 
 def apply_gradients(learner: Learner, setting: Setting, batches_in_epoch: int) -> None:
@@ -130,10 +129,15 @@ def not_finite(learner: Learner, setting: Setting, step: int) -> TargetError:
     )
 
 
-def finish_epoch(learner: Learner, setting: Setting, judge: Judge, began: float) -> EpochRow:
-    """Look at the search part and keep the best weights, in place; the row of this epoch."""
+def require_finite(learner: Learner, setting: Setting) -> None:
+    """Raises: TargetError: E703, a weight is not finite after the last step."""
     if not all(bool(torch.isfinite(p).all()) for p in learner.module.parameters()):
         raise not_finite(learner, setting, len(learner.losses) // setting.options.accumulate)
+
+
+def finish_epoch(learner: Learner, setting: Setting, judge: Judge, began: float) -> EpochRow:
+    """Look at the search part and keep the best weights, in place; the row of this epoch."""
+    require_finite(learner, setting)
     score, averaged = look(learner, judge, setting)
     keep_best(learner, score, averaged)
     assert learner.best is not None
@@ -174,4 +178,6 @@ def keep_best(learner: Learner, score: float, averaged: float | None) -> None:
     top = max(score, averaged) if averaged is not None else score
     if learner.best is None or top >= learner.best.score:
         source = learner.average.values if use_average and learner.average else learner.module.state_dict()
-        learner.best = Best(learner.epoch + 1, top, use_average, copied(source))
+        same = learner.best is not None and top == learner.best.score
+        since = learner.best.since if same and learner.best else learner.epoch + 1
+        learner.best = Best(learner.epoch + 1, top, use_average, copied(source), since)

@@ -65,14 +65,17 @@ class Crew:
             distributed.barrier()
 
     def joined(self, runner: Callable[..., Any]) -> Callable[..., Any]:
-        """A module whose gradients are averaged over the processes."""
+        """A module whose gradients are averaged over the processes.
+
+        All its parameters must take part in every forward pass. Its buffers never change.
+        """
         if self.size == 1:
             return runner
         assert isinstance(runner, nn.Module)
+        names = [name for name, _ in runner.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(runner, names)
         devices = [self.local_rank] if distributed.get_backend() == "nccl" else None
-        return DistributedDataParallel(
-            runner, device_ids=devices, broadcast_buffers=False, find_unused_parameters=True
-        )
+        return DistributedDataParallel(runner, device_ids=devices)
 
     def _tensor(self, values: list[float]) -> Tensor:
         device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
@@ -99,6 +102,7 @@ def crew_of_environment(device: str) -> Iterator[Crew]:
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield current_crew()
+        distributed.barrier()  # a process that ends earlier may take the others' connections with it
     finally:
         distributed.destroy_process_group()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from onnxprune.converters import OnnxModule, to_torch
 from onnxprune.distillation.batching import Form, copy_weights, form_for_batches
@@ -64,6 +64,14 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
     form.module.freeze_bn = form.module.freeze_bn or options.freeze_bn or crew.size > 1
     module = arranged(hooks.prepare(form.module), setting)
     require_weights(module, pair.student)
+    if (
+        crew.size > 1
+        and not options.freeze_bn
+        and any(n.op_type == "BatchNormalization" for n in pair.student.nodes)
+    ):
+        hooks.note("BatchNormalization is frozen: its statistics would differ between the processes.")
+    if crew.size > 1:
+        freeze_unused(make_forward(form.runner(module), pair.student_view), module, few)
     runner = crew.joined(runner_of(form, module, setting))
     learner = Learner(
         module,
@@ -106,6 +114,16 @@ def runner_of(form: Form, module: nn.Module, setting: Setting) -> Callable[..., 
     use = can_compile(setting.arithmetic.device) if wanted is None else wanted
     runner = form.runner(module)
     return torch.compile(runner) if use and not form.row_by_row else runner
+
+
+def freeze_unused(forward: Forward, module: nn.Module, inputs: list[Tensor]) -> None:
+    """Weights that no output depends on are no longer trained, in place."""
+    device = next(module.parameters()).device
+    seen = forward([value.to(device) for value in inputs])
+    torch.stack([value.float().sum() for value in (*seen.outputs, *seen.features)]).sum().backward()
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
 
 
 def require_weights(module: nn.Module, student: Graph) -> None:
@@ -194,16 +212,16 @@ class Session:
             module.load_state_dict(best.state)
             finished = hooks.finish(module.eval().cpu())
             inputs = [value[:PROOF_ROWS].cpu() for value in self.judge.rows.inputs]
-            write_student(self.of_the_file(finished), self.pair.student, out, inputs=inputs, force=True)
+            own, runner = self.of_the_file(finished), self.form.runner(finished)
+            write_student(own, self.pair.student, out, inputs=inputs, runner=runner)
         self.setting.crew.wait()
         return out
 
     def of_the_file(self, trained: nn.Module) -> OnnxModule:
         """The trained weights in a module of the student's own graph, whose constants are as they came."""
-        if not self.form.freed:
-            assert isinstance(trained, OnnxModule)
-            return trained
         assert isinstance(trained, OnnxModule)
+        if not self.form.freed:
+            return trained
         own = to_torch(self.pair.student, master=True)
         copy_weights(trained, own)
         return own

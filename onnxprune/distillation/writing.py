@@ -21,22 +21,22 @@ TOLERANCE = 1e-3  # of the largest output; float16 models ten times that
 
 
 def write_student(
-    module: OnnxModule, graph: Graph, out: Path, *, inputs: Sequence[Tensor], force: bool = False
+    module: OnnxModule, graph: Graph, out: Path, *, inputs: Sequence[Tensor], runner: nn.Module
 ) -> Saved:
     """Write `graph` with the module's weights to `out`.
 
     Args:
-        module: In float32; the state to write.
+        module: Of the graph, in float32; the state to write.
         graph: The student as it came.
-        out: The new file.
+        out: The new file; an existing one is replaced.
         inputs: Real rows for the comparison.
-        force: Replace an existing file.
+        runner: The trained module, in the form that takes several rows.
 
     Raises:
         VerificationError: E802, ONNX Runtime gives other outputs than torch; nothing is written.
         RuntimeProblem: E605, the disk is full.
     """
-    expected = run_torch(module, inputs)
+    expected = run_torch(runner, inputs)
     model = to_onnx(module, graph)
     feeds = Batch({v.name: x.cpu().numpy() for v, x in zip(graph.inputs, inputs, strict=True)})
 
@@ -47,7 +47,7 @@ def write_student(
             require_close(name, got[name], theirs)
 
     homes = external_locations(graph.model)
-    return save_model(model, out, source=graph.path, force=force, check=check, external=homes)
+    return save_model(model, out, source=graph.path, force=True, check=check, external=homes)
 
 
 @torch.no_grad()
