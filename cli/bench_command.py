@@ -13,12 +13,12 @@ from onnxprune.cli.options import (
     FILE,
     Function,
     output_options,
-    parse_shapes,
     provider_option,
     require_option,
     shape_option,
 )
 from onnxprune.cli.timing import load_subjects, make_contenders, print_latency, tell_subjects
+from onnxprune.data.options import parse_shapes
 from onnxprune.measurement.latency import BenchOptions, bench
 from onnxprune.measurement.latency_report import LatencyReport
 from onnxprune.measurement.session import SessionSettings

@@ -13,8 +13,9 @@ from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.format import si, size
 from onnxprune.cli.gates import Figures, parse_gate, require_all, require_known
 from onnxprune.cli.help import Command
-from onnxprune.cli.options import FILE, output_options, parse_shapes
+from onnxprune.cli.options import FILE, output_options
 from onnxprune.cli.timing import Subject, load_subjects, make_contenders, tell_subjects
+from onnxprune.data.options import parse_shapes
 from onnxprune.groups import find_groups
 from onnxprune.measurement.accuracy import MeasureOptions, measure
 from onnxprune.measurement.latency import bench

@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "What a model costs, which channels can go, and why others cannot.",
     "prune": "Remove channels down to a target; verify, then write.",
     "distill": "Win accuracy back: the pruned model learns from the original.",
+    "compress": "The whole path: prune, reconstruct, distill, measure, report; resumable.",
     "verify": "Prove that a pruned model is what was promised.",
     "measure": "Accuracy on labelled samples, or agreement with the original.",
     "bench": "Honest latency of one or more models, interleaved.",

@@ -10,7 +10,8 @@ import click
 
 from onnxprune.cli import json_document
 from onnxprune.cli.console import Output
-from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.data.options import parse_shapes
+from onnxprune.errors import OnnxPruneError
 from onnxprune.target import Constraints, parse_min_keep, resolve_align
 
 Function = Callable[..., Any]
@@ -140,23 +141,3 @@ def output_options(command: str) -> Callable[[Function], Function]:
 
 def error_document(error: OnnxPruneError) -> dict[str, Any]:
     return {**vars(error), "exit_code": error.exit_code}
-
-
-def parse_shapes(texts: Sequence[str]) -> Shapes:
-    """`name:1,3,224,224` as a mapping.
-
-    Raises:
-        UsageError: E205.
-    """
-    shapes = {}
-    for text in texts:
-        name, _, numbers = text.rpartition(":")
-        extents = numbers.replace("x", ",").split(",")
-        if not name or not all(n.strip().isdecimal() and int(n) > 0 for n in extents):
-            raise UsageError(
-                "E205",
-                f"--shape '{text}': want the input's name and its extents",
-                hint="--shape input:1,3,224,224",
-            )
-        shapes[name] = tuple(int(n) for n in extents)
-    return shapes

@@ -9,9 +9,10 @@ from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph
-from onnxprune.cli.options import FILE, heads_option, output_options, parse_shapes, shape_option
+from onnxprune.cli.options import FILE, heads_option, output_options, shape_option
 from onnxprune.cli.reports import print_report
 from onnxprune.cost import CostModel
+from onnxprune.data.options import parse_shapes
 from onnxprune.errors import VerificationError
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks

@@ -19,8 +19,8 @@ FLOORS = {
     5: {"activations", "cost", "pruning", "verification", "measurement"},
     6: {"target", "calibration"},
     7: {"criteria", "allocation", "reconstruction", "distillation"},
-    8: {"pipeline", "compression"},
-    9: {"report"},
+    8: {"pipeline"},
+    9: {"compression", "report"},
     10: {"cli", "onnxprune"},
     11: {"__main__"},
 }

@@ -1,6 +1,6 @@
 """How data is read: what only the user can know about it, never guessed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
@@ -115,6 +115,26 @@ def parse_map(texts: tuple[str, ...]) -> dict[str, str]:
         if not key or not name:
             raise UsageError("E201", f"--map {text}: want KEY=INPUT, such as --map x=input")
     return {key: name for key, _, name in pairs}
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`name:1,3,224,224` as a mapping.
+
+    Raises:
+        UsageError: E205.
+    """
+    shapes = {}
+    for text in texts:
+        name, _, numbers = text.rpartition(":")
+        extents = numbers.replace("x", ",").split(",")
+        if not name or not all(n.strip().isdecimal() and int(n) > 0 for n in extents):
+            raise UsageError(
+                "E205",
+                f"--shape '{text}': want the input's name and its extents",
+                hint="--shape input:1,3,224,224",
+            )
+        shapes[name] = tuple(int(n) for n in extents)
+    return shapes
 
 
 def _choice(option: str, text: str, choices: tuple[str, ...]) -> str:

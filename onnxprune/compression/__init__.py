@@ -1,0 +1,33 @@
+"""Compression: the whole path in a folder, which can stop at any moment and go on.
+
+options.py       what decides a run
+config.py        the options as flat keys, and as a TOML file
+inputs.py        the model, and the parts of the samples
+run_folder.py    run.json: what is done, and what of it still holds
+listener.py      who is told
+boxes.py         inspect, prune, reconstruct
+training.py      distill
+candidates.py    the models of a run, and the metric that judges them
+judging.py       baseline, choose, measure, latency
+summary.py       a run in one document
+report.py        report.md
+environment.py   versions
+compress.py      all boxes in their order
+"""
+
+from onnxprune.compression.compress import compress, options_of, resume, start
+from onnxprune.compression.listener import Listener
+from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.run_folder import RunFolder
+from onnxprune.compression.summary import summary_of
+
+__all__ = [
+    "CompressOptions",
+    "Listener",
+    "RunFolder",
+    "compress",
+    "options_of",
+    "resume",
+    "start",
+    "summary_of",
+]

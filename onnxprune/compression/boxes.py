@@ -1,0 +1,185 @@
+"""The boxes of a run: each a function from files to files, told by the names of what it wrote."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from onnxprune.compression.inputs import Parts, prune_options
+from onnxprune.compression.listener import Listener
+from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.run_folder import RunFolder, write_json
+from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA
+from onnxprune.data import Samples, choose
+from onnxprune.groups import Groups
+from onnxprune.masks import Masks, load_masks, save_masks
+from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file.external import external_locations
+from onnxprune.onnx_file.saving import data_path, save_model
+from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, write_pruned
+from onnxprune.pruning import prune
+from onnxprune.reconstruction import ReconstructOptions, reconstruct
+from onnxprune.target import reachable, require_reachable
+from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
+
+Feed = Mapping[str, NDArray[Any]]
+PREFERRED = ("obs", "group-l2")  # of the criteria, by falling promise
+CALIBRATION_BATCH = 50
+PROOF_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every box has at hand.
+
+    Attributes:
+        options: Of the run.
+        run: Its folder.
+        groups: Of the original.
+        parts: The samples.
+        listener: Who is told.
+    """
+
+    options: CompressOptions
+    run: RunFolder
+    groups: Groups
+    parts: Parts
+    listener: Listener
+
+    @property
+    def graph(self) -> Graph:
+        return self.groups.graph
+
+    def at(self, name: str) -> Path:
+        return self.run.path / name
+
+    @property
+    def pruning(self) -> PruneOptions:
+        return prune_options(self.options, self.criterion)
+
+    @property
+    def criterion(self) -> str:
+        """As asked, or the most promising that there is."""
+        wanted = self.options.prune.criterion
+        return next(name for name in PREFERRED if name in CRITERIA) if wanted == "auto" else wanted
+
+    def masks(self) -> Masks:
+        return load_masks(self.at("masks.json"), self.groups)
+
+    def calibration(self) -> Samples:
+        return choose(self.parts.fit, self.options.reconstruct.rows, seed=self.options.seed)
+
+
+Function = Callable[[Work], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the path.
+
+    Attributes:
+        name: As run.json and the progress have it.
+        reads: Files of earlier boxes; those that are missing were not made.
+        function: Does it; returns the names of the files that it wrote.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    function: Function
+
+
+def feeds_of(samples: Samples, size: int) -> Iterator[Feed]:
+    return (batch.inputs for batch in samples.batches(size))
+
+
+def inspect_box(work: Work) -> tuple[str, ...]:
+    """groups.json: what can go, and why the rest cannot; the target is checked before any work."""
+    cost, options = CostModel(work.groups), work.pruning
+    require_reachable(cost, target=options.target, constraints=options.constraints)
+    document = {
+        "cost": vars(cost.count({})),
+        "reachable": vars(reachable(cost, options.constraints)),
+        "assumed": {name: list(shape) for name, shape in work.graph.assumed.items()},
+        "groups": [
+            {"name": g.name, "channels": g.channels, "anchor": g.anchor, "frozen": g.frozen}
+            for g in work.groups
+        ],
+    }
+    write_json(work.at("groups.json"), document)
+    return ("groups.json",)
+
+
+def prune_box(work: Work) -> tuple[str, ...]:
+    """masks.json and pruned.onnx, proven."""
+    options = work.pruning
+    feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH)) if needs_data(work.criterion) else None
+    masks = choose_masks(work.groups, options, feeds=feeds)
+    samples = list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
+    result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=samples, force=True)
+    save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
+    for check in result.report.skipped:
+        work.listener.warn(f"W801: not proven: {check.name}: {check.detail}")
+    for warning in result.warnings:
+        work.listener.warn(warning)
+    document = {
+        "criterion": work.criterion,
+        "allocation": options.allocation,
+        "constraints": str(options.constraints),
+        "before": vars(result.before),
+        "after": vars(result.after),
+        "verification": result.report.to_json(),
+    }
+    write_json(work.at("prune.json"), document)
+    return ("masks.json", "prune.json", *with_weights(work, "pruned.onnx"))
+
+
+def needs_data(criterion: str) -> bool:
+    return criterion in CRITERIA and CRITERIA[criterion].needs_data
+
+
+def reconstruct_box(work: Work) -> tuple[str, ...]:
+    """reconstructed.onnx: the pruned model with weights that repair what it lost."""
+    masks, settings = work.masks(), work.options.reconstruct
+    options = ReconstructOptions(method=settings.method)
+    feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH))
+    model = reconstruct(work.groups, masks, feeds, options=options)
+    add_provenance(model, work.graph, masks)
+    report = write_changed(work, model, "reconstructed.onnx", source=work.graph.path)
+    document = {"options": asdict(options), "verification": report.to_json()}
+    write_json(work.at("reconstruct.json"), document)
+    return ("reconstruct.json", *with_weights(work, "reconstructed.onnx"))
+
+
+def write_changed(work: Work, model: ModelProto, name: str, *, source: Path) -> VerificationReport:
+    """Write a model whose weights were changed after pruning, and prove what can be proven of it.
+
+    Raises:
+        VerificationError: E801; nothing was written.
+    """
+    masks, reports = work.masks(), []
+    samples = list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
+
+    def check(written: Path) -> None:
+        options = VerifyOptions(cost=CostModel(work.groups).count(masks), prune=prune, retrained=True)
+        report = verify(
+            work.graph, written, masks=masks, groups=work.groups, samples=samples, options=options
+        )
+        reports.append(report)
+        require_ok(report)
+
+    external = external_locations(work.graph.model)
+    saved = save_model(model, work.at(name), source=source, force=True, check=check, external=external)
+    for warning in saved.warnings:
+        work.listener.warn(warning)
+    return reports[0]
+
+
+def with_weights(work: Work, name: str) -> tuple[str, ...]:
+    """A model's file, and its weights file or folder where it has one."""
+    data = data_path(work.at(name))
+    return (name, data.name) if data.exists() else (name,)

@@ -1,0 +1,220 @@
+"""The whole path, box by box, in a folder where it can stop at any moment and go on.
+
+inspect -> baseline -> prune -> reconstruct -> distill -> choose -> measure -> latency -> report
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from onnxprune.compression.boxes import Box, Work, inspect_box, prune_box, reconstruct_box
+from onnxprune.compression.config import first_difference, make_options, values_of, write_config
+from onnxprune.compression.environment import versions
+from onnxprune.compression.inputs import identity, open_parts, prune_options
+from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
+from onnxprune.compression.listener import Listener
+from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.report import report_box
+from onnxprune.compression.run_folder import CONFIG, RunFolder, check_new, make_run, now, open_run
+from onnxprune.compression.training import distill_box, require_torch
+from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.measurement.host import host_facts
+from onnxprune.pipeline import load_groups
+
+PRUNED = ("masks.json", "pruned.onnx")
+MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
+BOXES = (
+    Box("inspect", (), inspect_box),
+    Box("baseline", (), baseline_box),
+    Box("prune", (), prune_box),
+    Box("reconstruct", PRUNED, reconstruct_box),
+    Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box),
+    Box("choose", ("masks.json", *MODELS), choose_box),
+    Box("measure", ("masks.json", "choice.json", *MODELS), measure_box),
+    Box("latency", ("final.onnx",), latency_box),
+    Box(
+        "report",
+        ("groups.json", "masks.json", "choice.json", "measurement.json", "latency.json", "distill.json"),
+        report_box,
+    ),
+)
+# Of a box that makes the result better but is not needed for it.
+FORGIVEN = {"reconstruct": {"E406", "E802"}, "distill": {"E406", "E508", "E703", "E802"}}
+
+
+def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
+    """A new run in a folder; everything that can be checked is checked before there is one.
+
+    Raises:
+        UsageError: E203, the folder is in use; E201 or E202, options that make no sense.
+        ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
+        RuntimeProblem: E603, torch is needed and not there.
+    """
+    options = located(options)
+    check_new(folder, force=force)
+    if options.distill.enabled:
+        require_torch()
+    groups = load_groups(Path(options.model), prune_options(options, "group-l2"))
+    open_parts(options, groups.graph)
+    facts = {
+        "command": "compress",
+        "argv": list(argv),
+        "started": now(),
+        "ended": None,
+        "versions": versions(),
+        "processor": host_facts().processor,
+        "seed": options.seed,
+        "sha256": identity(options, groups.graph),
+        "options": plain(options),
+    }
+    run = make_run(folder, facts)
+    write_config(run.path / CONFIG, options)
+    return run
+
+
+def located(options: CompressOptions) -> CompressOptions:
+    """The same with whole paths, so that the run can go on from another folder."""
+
+    def whole(spec: str | None) -> str | None:
+        return str(Path(spec).absolute()) if spec is not None and Path(spec).exists() else spec
+
+    return replace(
+        options, model=str(Path(options.model).absolute()), data=whole(options.data), test=whole(options.test)
+    )
+
+
+def plain(options: CompressOptions) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values_of(options).items()}
+
+
+def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
+    """A run to go on with.
+
+    Args:
+        folder: Of the run.
+        given: Options that were given again, by key; they must be those of the run.
+
+    Raises:
+        UsageError: E208, no run, or one with another option, model or data.
+    """
+    run = open_run(folder)
+    recorded = {k: tuple(v) if isinstance(v, list) else v for k, v in run.record["options"].items()}
+    again = values_of(located(make_options({**recorded, **given})))
+    difference = first_difference(recorded, again)
+    if difference:
+        raise UsageError(
+            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
+        )
+    return run
+
+
+def options_of(run: RunFolder) -> CompressOptions:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in run.record["options"].items()}
+    return make_options(values)
+
+
+def compress(run: RunFolder, listener: Listener | None = None) -> None:
+    """Do every box that is not done yet; the result lies in the folder, in place.
+
+        run = start(CompressOptions("model.onnx", "val.npz", ("macs=50%",)), Path("runs/a"), [])
+        compress(run)
+
+    Raises:
+        UsageError: E208, the model or the samples are not those that the run was made for.
+        OnnxPruneError: What a box met; the boxes before it stay done.
+        KeyboardInterrupt: The state is saved.
+    """
+    listener = recording(run, listener or Listener())
+    options = options_of(run)
+    groups = load_groups(Path(options.model), prune_options(options, "group-l2"))
+    require_same(run, identity(options, groups.graph))
+    parts = open_parts(options, groups.graph)
+    with recorded(run):
+        if parts.told:
+            listener.note(parts.told)
+        for warning in groups.graph.warnings:
+            listener.warn(warning)
+        work = Work(options, run, groups, parts, listener)
+        for box in BOXES:
+            step(box, work)
+
+
+def require_same(run: RunFolder, found: dict[str, Any]) -> None:
+    """Raises: UsageError: E208, an input is not what it was."""
+    for name, was in run.record["sha256"].items():
+        if found.get(name) != was:
+            got = str(found.get(name))
+            raise UsageError(
+                "E208",
+                f"{run.path}: run was made for {name} with sha256 {str(was)[:8]}..., got {got[:8]}...",
+                hint=f"put the old {name} back, or start a new run",
+            )
+
+
+@contextmanager
+def recorded(run: RunFolder) -> Iterator[None]:
+    """How a run ends goes into run.json."""
+    run.update(status="running", error=None)
+    try:
+        yield
+    except OnnxPruneError as error:
+        run.update(status="failed", ended=now(), error=str(error))
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        run.update(status="interrupted", ended=now())
+        raise
+    run.update(status="done", ended=now())
+
+
+def recording(run: RunFolder, listener: Listener) -> Listener:
+    """The listener, with everything written to log.txt and warnings to run.json too."""
+
+    def note(text: str) -> None:
+        run.log(text)
+        listener.note(text)
+
+    def warn(text: str) -> None:
+        run.log(f"warning: {text}")
+        run.warn(text)
+        listener.warn(text)
+
+    def box(name: str, state: str) -> None:
+        run.log(f"{name}: {state}")
+        listener.box(name, state)
+
+    return replace(listener, note=note, warn=warn, box=box)
+
+
+def step(box: Box, work: Work) -> None:
+    """Do a box, or leave it where it is done, in place."""
+    run, listener = work.run, work.listener
+    if run.finished(box.name, box.reads):
+        listener.box(box.name, "kept" if run.box(box.name)["state"] == "done" else "skipped")
+        return
+    reads = run.hashes(box.reads)
+    began = time.monotonic()
+    listener.box(box.name, "running")
+    run.set_box(box.name, state="running", started=now())
+    state, why, names = attempt(box, work)
+    seconds = round(time.monotonic() - began, 2)
+    outputs = run.hashes(names)
+    run.set_box(box.name, state=state, why=why, ended=now(), seconds=seconds, reads=reads, outputs=outputs)
+    listener.box(box.name, state)
+
+
+def attempt(box: Box, work: Work) -> tuple[str, str, tuple[str, ...]]:
+    """State, reason and files of a box."""
+    settings = {"reconstruct": work.options.reconstruct, "distill": work.options.distill}.get(box.name)
+    if settings is not None and not settings.enabled:
+        return "skipped", "not asked for", ()
+    try:
+        return "done", "", box.function(work)
+    except OnnxPruneError as error:
+        required = box.name == "distill" and work.options.distill.required
+        if required or error.code not in FORGIVEN.get(box.name, ()):
+            raise
+        work.listener.warn(f"{error.code}: {box.name} is left out: {error.message}")
+        return "skipped", f"{error.code}: {error.message}", ()

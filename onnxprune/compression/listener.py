@@ -1,0 +1,31 @@
+"""Who is told what goes on, and asked whether to stop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def unheard(*_: object) -> None:
+    return
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Functions that a compression calls.
+
+    Attributes:
+        note: Told what goes on, in words.
+        warn: Told what limits the result.
+        box: Told the name of a box and its state: "running", "done", "skipped" or "kept".
+        stop: Asked between steps of the training; True saves and raises KeyboardInterrupt.
+        saving: Told True while a stop is asked for and heard, False where Ctrl-C may end at once.
+    """
+
+    note: Callable[[str], None] = unheard
+    warn: Callable[[str], None] = unheard
+    box: Callable[[str, str], None] = unheard
+    stop: Callable[[], bool] = never
+    saving: Callable[[bool], None] = unheard

@@ -1,0 +1,135 @@
+"""What decides a compression: plain values in sections, the same on the command line and in a TOML file."""
+
+from dataclasses import dataclass, field
+
+from onnxprune.data.options import ImageText
+
+
+@dataclass(frozen=True)
+class PruneSettings:
+    """Which channels go.
+
+    Attributes:
+        criterion: A key of `CRITERIA`, or auto: the best one that the samples allow.
+        allocation: A key of `ALLOCATIONS`.
+        align: auto, or a number of channels.
+        device: Where the model will run, for `align`.
+        min_keep: Least share, or number, of channels kept in each group.
+        skip, only: Patterns of what to leave alone, of what alone to prune.
+        heads: Whole attention heads.
+    """
+
+    criterion: str = "auto"
+    allocation: str = "global"
+    align: str = "auto"
+    device: str = "cpu"
+    min_keep: str = "10%"
+    skip: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    heads: bool = False
+
+
+@dataclass(frozen=True)
+class ReconstructSettings:
+    """The repair without training.
+
+    Attributes:
+        enabled: Whether it is done at all.
+        method: least-squares or bias.
+        rows: Calibration rows at most, of the fit part.
+    """
+
+    enabled: bool = True
+    method: str = "least-squares"
+    rows: int = 1024
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """The training; see `DistillOptions` for what each field means.
+
+    Attributes:
+        enabled: Whether it is done at all.
+        required: A model that cannot be trained is an error, not a warning.
+        augment: Names by commas, or none; None for what fits the input.
+    """
+
+    enabled: bool = True
+    required: bool = False
+    loss: str = "auto"
+    alpha: float = 0.5
+    temperature: float = 4.0
+    match: tuple[str, ...] = ()
+    epochs: int = 60
+    batch: int = 128
+    accumulate: int = 1
+    optimizer: str = "sgd"
+    lr: float = 0.0
+    weight_decay: float = 5e-4
+    warmup_epochs: float = 1.0
+    clip_norm: float = 0.0
+    ema: float = 0.998
+    augment: str | None = None
+    freeze_bn: bool = False
+    precision: str = "auto"
+    compile: bool | None = None
+    patience: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """How models are judged and timed.
+
+    Attributes:
+        metric: auto, a name of `METRICS`, or package.module:function.
+        provider: Execution provider.
+        threads: Of one operator.
+        seconds: Of counted runs in all.
+    """
+
+    metric: str = "auto"
+    provider: str = "auto"
+    threads: int = 1
+    seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class CompressOptions:
+    """Everything that decides the result of a run.
+
+    Attributes:
+        model: The original's file.
+        data: Samples to calibrate, learn and choose by; and to test on, where `test` is not given.
+        test: Samples that are read once, at the end.
+        target: Bounds such as macs=50%.
+        map: KEY=INPUT, a key of the data for an input.
+        samples: At most so many rows of each part.
+        shape: NAME:1,3,224,224, extents of free inputs.
+        seed: Of every random choice.
+        images: How uint8 images become inputs.
+        prune, reconstruct, distill, measure: The boxes.
+    """
+
+    model: str
+    data: str
+    target: tuple[str, ...]
+    test: str | None = None
+    map: tuple[str, ...] = ()
+    samples: int | None = None
+    shape: tuple[str, ...] = ()
+    seed: int = 0
+    images: ImageText = field(default_factory=ImageText)
+    prune: PruneSettings = field(default_factory=PruneSettings)
+    reconstruct: ReconstructSettings = field(default_factory=ReconstructSettings)
+    distill: DistillSettings = field(default_factory=DistillSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
+
+
+SECTIONS: dict[str, type] = {
+    "images": ImageText,
+    "prune": PruneSettings,
+    "reconstruct": ReconstructSettings,
+    "distill": DistillSettings,
+    "measure": MeasureSettings,
+}

@@ -1,0 +1,219 @@
+"""The folder of a run: run.json with the state of each box, so that a run goes on where it stopped.
+
+A box is finished when run.json says so, the files that it wrote are still what it wrote, and the files that
+it read are still what it read. Every file is written under another name and renamed, run.json last.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from onnxprune.errors import UsageError
+from onnxprune.onnx_file.saving import disk_errors, flush_folder
+
+RECORD = "run.json"
+CONFIG = "config.toml"
+LOG = "log.txt"
+MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
+OURS = (
+    *(CONFIG, LOG, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
+    *(
+        "distill.json",
+        "choice.json",
+        "verify.json",
+        "measurement.json",
+        "latency.json",
+        "report.md",
+        "distill",
+    ),
+    *MODELS,
+    *(f"{name}.data" for name in MODELS),
+)
+FORMAT = 1
+BLOCK = 1 << 20
+Document = dict[str, Any]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def path_hash(path: Path) -> str:
+    """sha256 of a file, or of all files below a folder with their names."""
+    if path.is_file():
+        return file_hash(path)
+    digest = sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\0".encode())
+    return digest.hexdigest()
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """A document, atomically; it is on the disk when this returns."""
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    part = path.with_name(f".{path.name}.part")
+    with disk_errors(path, len(text)):
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        flush_folder(path.parent)
+
+
+def read_json(path: Path) -> Document:
+    """What `write_json` wrote.
+
+    Raises:
+        UsageError: E208, it is missing or damaged.
+    """
+    try:
+        document: Document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        cause = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
+        raise UsageError("E208", f"{path} cannot be read", cause=cause, hint="start a new run") from error
+    return document
+
+
+@dataclass
+class RunFolder:
+    """A run on the disk.
+
+    Attributes:
+        path: The folder.
+        record: What run.json holds; every change is written at once.
+        seen: sha256 of files that did not change since, by name, with size and time of change.
+    """
+
+    path: Path
+    record: Document
+    seen: dict[str, tuple[tuple[int, int], str]] = field(default_factory=dict)
+
+    def save(self) -> None:
+        write_json(self.path / RECORD, self.record)
+
+    def update(self, **facts: Any) -> None:
+        """Add facts to run.json, in place."""
+        self.record.update(facts)
+        self.save()
+
+    def box(self, name: str) -> Document:
+        """What is recorded of a box; {} before it ran."""
+        found: Document = self.record["boxes"].get(name, {})
+        return found
+
+    def set_box(self, name: str, **facts: Any) -> None:
+        """Record a box, in place."""
+        self.record["boxes"][name] = facts
+        self.save()
+
+    def hash_of(self, name: str) -> str:
+        """sha256 of a file or folder in the run; "" where it is missing."""
+        path = self.path / name
+        if not path.exists():
+            return ""
+        stat = path.stat()
+        stamp = (stat.st_size, stat.st_mtime_ns)
+        if self.seen.get(name, (None, ""))[0] != stamp or path.is_dir():
+            self.seen[name] = (stamp, path_hash(path))
+        return self.seen[name][1]
+
+    def hashes(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: self.hash_of(name) for name in names}
+
+    def finished(self, name: str, reads: Iterable[str]) -> bool:
+        """Whether a box need not run again."""
+        box = self.box(name)
+        if box.get("state") not in ("done", "skipped"):
+            return False
+        written = box["outputs"]
+        return bool(self.hashes(written) == written and self.hashes(reads) == box["reads"])
+
+    def log(self, text: str) -> None:
+        """A line in log.txt."""
+        with (self.path / LOG).open("a", encoding="utf-8") as file:
+            file.write(f"{now()}  {text}\n")
+
+    def warn(self, text: str) -> None:
+        """Record a warning, once, in place."""
+        if text not in self.record["warnings"]:
+            self.record["warnings"].append(text)
+            self.save()
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Whether a run may begin in a folder.
+
+    Raises:
+        UsageError: E203, another run or other files lie there, or it cannot be made.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError("E203", f"{path} is no folder", hint="choose another output")
+    parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(
+            "E203", f"{parent} is not a folder that can be written", hint="choose another output"
+        )
+    if (path / RECORD).exists() and not force:
+        raise UsageError(
+            "E203",
+            f"{path} holds a run",
+            hint=f"onnxprune compress --resume {path} continues it; --force starts anew",
+        )
+    if path.exists() and not (path / RECORD).exists() and any(path.iterdir()):
+        raise UsageError("E203", f"{path} is not empty, and holds no run", hint="choose another output")
+
+
+def make_run(path: Path, facts: Document) -> RunFolder:
+    """A new run; files of an earlier one are removed, others are left alone."""
+    with disk_errors(path, BLOCK):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / RECORD).unlink(missing_ok=True)
+        clear([*half_written(path), *(path / name for name in OURS if (path / name).exists())])
+        record = {"format": FORMAT, "status": "running", **facts, "warnings": [], "boxes": {}}
+        run = RunFolder(path, record)
+        run.save()
+    return run
+
+
+def open_run(path: Path) -> RunFolder:
+    """A run that is there, without what a killed process left half-written.
+
+    Raises:
+        UsageError: E208, there is none, or it is damaged or of another version.
+    """
+    if not (path / RECORD).is_file():
+        raise UsageError("E208", f"{path} holds no run", hint="name the folder given with --out")
+    record = read_json(path / RECORD)
+    if record.get("format") != FORMAT or not isinstance(record.get("boxes"), dict):
+        raise UsageError("E208", f"{path / RECORD} is no record of a compression", hint="start a new run")
+    clear(half_written(path))
+    return RunFolder(path, record)
+
+
+def half_written(path: Path) -> list[Path]:
+    return [*path.glob(".onnxprune-*"), *path.glob(".*.part")]
+
+
+def clear(entries: Iterable[Path]) -> None:
+    """Remove files and folders of a run, in place; links are removed, never followed."""
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""A run in one document: what the table, the report and --json are made of."""
+
+from typing import Any
+
+from onnxprune.compression.run_folder import RunFolder, read_json
+
+
+def summary_of(run: RunFolder) -> dict[str, Any]:
+    """All that a finished run found.
+
+    Raises:
+        UsageError: E208, a file of it is missing.
+    """
+    base, choice, measured, latency = (
+        read_json(run.path / f"{name}.json") for name in ("baseline", "choice", "measurement", "latency")
+    )
+    search = {"original": base["search"], **choice["search"]}
+    first, second = latency["models"]
+    models = [
+        {
+            "name": name,
+            "final": name == choice["final"],
+            **found["cost"],
+            "file_bytes": found["file_bytes"],
+            "search": search[name],
+            "test": found["test"],
+            "latency_ms": p50(first if name == "original" else second),
+        }
+        for name, found in measured["models"].items()
+    ]
+    compared = latency["comparisons"][0]
+    return {
+        "run": str(run.path),
+        "status": run.record["status"],
+        "final": {"from": choice["final"], "path": str(run.path / "final.onnx")},
+        "metric": measured["metric"],
+        "rows": base["rows"],
+        "targets": measured["targets"],
+        "models": models,
+        "latency": {
+            "ratio": compared["wall_ratio"] if compared["cpu_ratio"] is None else compared["cpu_ratio"],
+            "verdict": compared["verdict"],
+            "clock": latency["drawn_from"],
+            "control": latency["control"],
+            "provider": second["provider"],
+            "threads": latency["threads"],
+            "batch": latency["batch"],
+        },
+        "boxes": {
+            name: {key: box.get(key) for key in ("state", "why", "seconds")}
+            for name, box in run.record["boxes"].items()
+        },
+        "sha256": run.record["sha256"],
+    }
+
+
+def p50(model: dict[str, Any]) -> float:
+    found: float = (model["cpu"] or model["wall"])["p50_ms"]
+    return found
