@@ -1,11 +1,14 @@
 """Arithmetic, element by element."""
 
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from onnxprune.converters.signature import Function
+
+Bound = float | Tensor | None  # a number where it is known without a tensor
 
 
 def add(A: Tensor, B: Tensor) -> Tensor:
@@ -106,8 +109,15 @@ def min_(*data_0: Tensor) -> Tensor:
     return reduce(torch.minimum, data_0)
 
 
-def clip(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+def clip(input: Tensor, min: Bound = None, max: Bound = None) -> Tensor:
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        input = input if min is None else torch.clamp(input, min=scalar(min))
+        return input if max is None else torch.clamp(input, max=scalar(max))
     return input if min is None and max is None else torch.clamp(input, min, max)
+
+
+def scalar(bound: float | Tensor) -> Any:
+    return bound.reshape(()) if isinstance(bound, Tensor) else bound
 
 
 def where(condition: Tensor, X: Tensor, Y: Tensor) -> Tensor:
