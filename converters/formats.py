@@ -59,6 +59,6 @@ FORMATS: dict[int, Format] = {  # of the types that the installed onnx knows
 
 
 def fitted(value: Tensor, format_: Format) -> Tensor:
-    """The nearest number of a format; gradients pass as if it were not rounded, but not where it is clipped."""
+    """The nearest number of a format; gradients pass as if unrounded, but not where it is clipped."""
     value = value.clamp(format_.lowest, format_.highest)
     return value + (format_.rounded(value) - value).detach()

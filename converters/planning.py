@@ -86,7 +86,8 @@ def plan_node(node: NodeProto, scope: Scope) -> list[Step]:
         kind = host_type(node, keywords, scope)
         if kind is not None:
             return host_step(node, keywords, kind, scope)
-    if scope.foreign.intersection((*node.input, *node.output)) and not holds_graph(node):
+    foreign = not carries and scope.foreign.intersection((*node.input, *node.output))
+    if foreign and not holds_graph(node):
         return [reference_step(node, scope)]
     function = function_for(domain, node.op_type, scope.versions.get(domain, 1), where=describe(node))
     if function is by_reference:
