@@ -78,11 +78,12 @@ def compress_options(function: Callable[..., Any]) -> Callable[..., Any]:
     names = {key: key.replace(".", "__") for key in TOLD}
 
     @wraps(function)
-    def run(**values: Any) -> Any:
+    def taking(**values: Any) -> Any:
         found = {key: values.pop(name) for key, name in names.items()}
         given: Values = {key: value for key, value in found.items() if value not in (None, ())}
         return function(given=given, **values)
 
+    run: Callable[..., Any] = taking
     for key in reversed(TOLD):
         run = option_of(key, names[key])(run)
     return run

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -23,7 +23,7 @@ from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
 from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, write_pruned
 from onnxprune.pruning import prune
-from onnxprune.reconstruction import ReconstructOptions, reconstruct
+from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
 from onnxprune.target import reachable, require_reachable
 from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
 
@@ -145,7 +145,7 @@ def needs_data(criterion: str) -> bool:
 def reconstruct_box(work: Work) -> tuple[str, ...]:
     """reconstructed.onnx: the pruned model with weights that repair what it lost."""
     masks, settings = work.masks(), work.options.reconstruct
-    options = ReconstructOptions(method=settings.method)
+    options = ReconstructOptions(method=cast(Method, settings.method))
     feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH))
     model = reconstruct(work.groups, masks, feeds, options=options)
     add_provenance(model, work.graph, masks)

@@ -78,12 +78,11 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
 
-    def whole(spec: str | None) -> str | None:
-        return str(Path(spec).absolute()) if spec is not None and Path(spec).exists() else spec
+    def whole(spec: str) -> str:
+        return str(Path(spec).absolute()) if Path(spec).exists() else spec
 
-    return replace(
-        options, model=str(Path(options.model).absolute()), data=whole(options.data), test=whole(options.test)
-    )
+    test = None if options.test is None else whole(options.test)
+    return replace(options, model=str(Path(options.model).absolute()), data=whole(options.data), test=test)
 
 
 def plain(options: CompressOptions) -> dict[str, Any]:
@@ -207,13 +206,14 @@ def step(box: Box, work: Work) -> None:
 
 def attempt(box: Box, work: Work) -> tuple[str, str, tuple[str, ...]]:
     """State, reason and files of a box."""
-    settings = {"reconstruct": work.options.reconstruct, "distill": work.options.distill}.get(box.name)
-    if settings is not None and not settings.enabled:
+    options = work.options
+    enabled = {"reconstruct": options.reconstruct.enabled, "distill": options.distill.enabled}
+    if not enabled.get(box.name, True):
         return "skipped", "not asked for", ()
     try:
         return "done", "", box.function(work)
     except OnnxPruneError as error:
-        required = box.name == "distill" and work.options.distill.required
+        required = box.name == "distill" and options.distill.required
         if required or error.code not in FORGIVEN.get(box.name, ()):
             raise
         work.listener.warn(f"{error.code}: {box.name} is left out: {error.message}")

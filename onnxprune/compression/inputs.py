@@ -62,10 +62,9 @@ def open_parts(options: CompressOptions, graph: Graph) -> Parts:
         )
     test_part: Part | None = None if apart else "test"
     test = open_part(options.test or options.data, graph.inputs, replace(reading, part=test_part))
-    limited = [
-        part if options.samples is None else choose(part, options.samples) for part in (fit, search, test)
-    ]
-    return Parts(*limited, told)
+    parts = (fit, search, test)
+    fit, search, test = (p if options.samples is None else choose(p, options.samples) for p in parts)
+    return Parts(fit, search, test, told)
 
 
 def open_part(spec: str, inputs: tuple[ModelInput, ...], options: DataOptions) -> Samples:

@@ -1,12 +1,12 @@
 """The box that trains: the only one that needs torch, and the only one that goes on within itself."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from onnxprune.compression.boxes import Work, with_weights, write_changed
+from onnxprune.compression.boxes import Work, feeds_of, with_weights, write_changed
 from onnxprune.compression.options import DistillSettings
 from onnxprune.compression.run_folder import write_json
 from onnxprune.errors import RuntimeProblem
@@ -15,7 +15,10 @@ from onnxprune.onnx_file import load_graph
 if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions
 
+Change = Callable[[Any], Any]
 FOLDER = "distill"
+LEAST_BATCH = 16
+WORTH_COMPILING = 5000  # steps: compiling takes a minute or two
 OWN = ("enabled", "required", "augment")  # fields that `DistillOptions` has not, or in another form
 
 
@@ -41,6 +44,9 @@ def learning_options(settings: DistillSettings, *, seed: int, rows: int) -> "Dis
     names = {field.name for field in fields(settings)} - set(OWN)
     values = {name: getattr(settings, name) for name in names}
     values["batch"] = max(1, min(settings.batch, rows // max(1, settings.accumulate)))
+    steps = settings.epochs * rows // values["batch"]
+    if settings.compile is None and steps < WORTH_COMPILING:
+        values["compile"] = False
     augment = settings.augment
     given = None if augment is None else augment.replace(" ", "").split(",")
     chosen = None if given is None else tuple(name for name in given if name != "none")
@@ -65,7 +71,10 @@ def distill_box(work: Work) -> tuple[str, ...]:
     def told(row: Any) -> None:
         work.listener.note(epoch_line(row, options.epochs))
 
-    hooks = Hooks(note=work.listener.note, epoch=told, stop=work.listener.stop)
+    prepare, finish = restored_norms(work, options.batch) if not options.freeze_bn else (unchanged, unchanged)
+    hooks = Hooks(
+        note=work.listener.note, epoch=told, stop=work.listener.stop, prepare=prepare, finish=finish
+    )
     folder = work.at(FOLDER)
     with hearing(work):
         try:
@@ -77,6 +86,37 @@ def distill_box(work: Work) -> tuple[str, ...]:
     document = {"started_from": started_from, **summary(result), "verification": report.to_json()}
     write_json(work.at("distill.json"), document)
     return ("distill.json", *with_weights(work, "student.onnx"))
+
+
+def unchanged(module: Any) -> Any:
+    return module
+
+
+def restored_norms(work: Work, size: int) -> tuple[Change, Change]:
+    """Puts BatchNormalization that export folded back for the training, and folds it again.
+
+    Too few rows make poor statistics; then nothing is put back.
+    """
+    import torch
+
+    from onnxprune.converters.batch_norm import fold_batch_norm, insert_batch_norm
+
+    inserted: list[Any] = []
+
+    def prepare(module: Any) -> Any:
+        if size >= LEAST_BATCH and not module.freeze_bn:
+            names = [value.name for value in work.graph.inputs]
+            batches = (
+                [torch.from_numpy(feed[n]) for n in names] for feed in feeds_of(work.calibration(), size)
+            )
+            inserted.extend(insert_batch_norm(module, batches))
+        return module
+
+    def finish(module: Any) -> Any:
+        fold_batch_norm(module, inserted)
+        return module
+
+    return prepare, finish
 
 
 @contextmanager
