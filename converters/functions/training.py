@@ -21,9 +21,18 @@ def negative_log_likelihood_loss(
     ignore_index: int | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Log probabilities (N, C, ...), classes (N, ...), a weight for each class."""
+    """Log probabilities (N, C, ...), classes (N, ...), class weights (which torch's own holds fixed)."""
+    target = target.to(torch.int64)
     ignored = NO_CLASS if ignore_index is None else ignore_index
-    return F.nll_loss(input, target.to(torch.int64), weight, ignore_index=ignored, reduction=reduction)
+    if weight is None:
+        return F.nll_loss(input, target, ignore_index=ignored, reduction=reduction)
+    counted = target != ignored
+    target = torch.where(counted, target, 0)
+    weights = weight[target] * counted
+    losses = -input.gather(1, target.unsqueeze(1)).squeeze(1) * weights
+    if reduction == "none":
+        return losses
+    return losses.sum() / weights.sum() if reduction == "mean" else losses.sum()
 
 
 def softmax_cross_entropy_loss(
