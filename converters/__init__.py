@@ -10,6 +10,9 @@ functions/      one function for each operator
 table.py        which function from which opset on
 host.py         shape arithmetic on Python numbers
 steps.py        what a plan is made of
+carrying.py     which quantised values are floats here, so that they train
+formats.py      the numbers that quantisation rounds to
+master.py       half precision computed as float32
 planning.py     from a graph to a plan
 walking.py      running a plan
 module.py       the nn.Module

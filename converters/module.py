@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from onnxprune.converters.steps import Plan
-from onnxprune.converters.types import HALF
 from onnxprune.converters.walking import Walk, run
 
 HOLDER = "_others"
@@ -115,7 +114,3 @@ def submodule(root: nn.Module, path: Sequence[str]) -> nn.Module:
             holder.add_module(part, nn.Module())
         holder = holder._modules[part]  # type: ignore[assignment]
     return holder
-
-
-def is_half(tensor: Any) -> bool:
-    return isinstance(tensor, Tensor) and tensor.dtype in HALF

@@ -15,6 +15,7 @@ from onnxprune.converters.folding import MOST as MOST_FOLDED
 from onnxprune.converters.folding import folded
 from onnxprune.converters.functions.reference import by_reference
 from onnxprune.converters.host import HOST, HostType
+from onnxprune.converters.master import widened
 from onnxprune.converters.signature import EITHER, NUMBERS, Function, signature_of
 from onnxprune.converters.steps import Plan, Source, Step
 from onnxprune.converters.table import function_for
@@ -279,6 +280,11 @@ def attribute(proto: AttributeProto, node: NodeProto, scope: Scope) -> Any:
         raise refused(node, f"reference {proto.ref_attr_name}", scope)
     if proto.type == AttributeProto.GRAPH:
         return plan_graph(proto.g, scope.inner())
+    value = attribute_value(proto)
+    return widened(proto.name, value) if scope.master else value
+
+
+def attribute_value(proto: AttributeProto) -> Any:
     if proto.type == AttributeProto.TENSOR:
         return tensor_of(numpy_helper.to_array(proto.t))
     if proto.type in (AttributeProto.SPARSE_TENSOR, AttributeProto.TYPE_PROTO):

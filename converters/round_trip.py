@@ -14,11 +14,12 @@ from torch import nn
 from onnxprune.converters.carrying import carried_values
 from onnxprune.converters.formats import FORMATS, Whole
 from onnxprune.converters.gradients import with_bodies
+from onnxprune.converters.master import half_values
 from onnxprune.converters.module import OnnxModule
 from onnxprune.converters.naming import distinct
 from onnxprune.converters.planning import Scope, plan_graph
 from onnxprune.converters.table import has_function
-from onnxprune.converters.types import NUMPY_ONLY, Array, array_of, tensor_of
+from onnxprune.converters.types import HALF, NUMPY_ONLY, Array, array_of, tensor_of
 from onnxprune.onnx_file import Graph, Initializer
 from onnxprune.onnx_file.graph import subgraphs
 from onnxprune.onnx_file.initializer import constant_of
@@ -54,10 +55,15 @@ def to_torch(
     carried = carried_values(list(all_graphs(model.graph)), constants, types)
     foreign = {name for name, type_ in types.items() if type_ in NUMPY_ONLY}
     foreign -= carried.types.keys() | carried.constants
-    scope = Scope(versions, constants, frozenset(foreign), carried)
+    scope = Scope(versions, constants, frozenset(foreign), carried, master)
     plan = plan_graph(model.graph, scope)
     tensors = dict(tensors_of(scope, trainable or (lambda name: looks_like_weight(name, scope))))
-    return OnnxModule(plan, [o.name for o in model.graph.output], tensors)
+    module = OnnxModule(plan, [o.name for o in model.graph.output], tensors)
+    if master:
+        inputs = half_values(i for i in model.graph.input if i.name in plan.inputs)
+        module._input_types = dict.fromkeys(inputs, torch.float32)
+        module._output_types = half_values(model.graph.output)
+    return module
 
 
 def inlined(model: ModelProto) -> ModelProto:
@@ -144,6 +150,8 @@ def tensors_of(scope: Scope, trainable: Callable[[str], bool]) -> Iterator[tuple
         if name in scope.uses:
             array = constant.array()
             value = tensor_of(array.astype(np.float32) if name in scope.carried.constants else array)
+            if scope.master and isinstance(value, torch.Tensor) and value.dtype in HALF:
+                value = value.float()
             if isinstance(value, torch.Tensor) and value.is_floating_point() and trainable(name):
                 value = nn.Parameter(value)
             yield name, value
