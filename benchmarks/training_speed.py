@@ -2,7 +2,7 @@
 
     python -m benchmarks.training_speed [--network resnet20 ...] [--device cpu|cuda] [--compile] [--bf16]
 
-The network is written by hand in torch, exported with its BatchNormalization, and read back. Both take the same
+The network is written by hand in torch, exported with its BatchNormalization, and read back. Both take one
 batch, forward and backward, in training mode, in turns (A B B A); the ratio is of the medians.
 """
 
@@ -91,7 +91,8 @@ def main(names: tuple[str, ...], device: str, threads: int, rounds: int, compile
         if compiled:
             pair = [torch.compile(m) for m in pair]
         ours, theirs = compare(*(step_of(m, images, bf16=bf16) for m in pair), rounds)
-        print(f"{name:14} batch {batch:4}  {1e3 * ours:8.1f} ms  {1e3 * theirs:8.1f} ms  {ours / theirs:.3f}x")
+        milliseconds = f"{1e3 * ours:8.1f} ms  {1e3 * theirs:8.1f} ms"
+        print(f"{name:14} batch {batch:4}  {milliseconds}  {ours / theirs:.3f}x")
 
 
 if __name__ == "__main__":
