@@ -9,6 +9,40 @@ import click
 if TYPE_CHECKING:
     from onnxprune.distillation import DistillOptions
 
+SPARSITY = (
+    click.option(
+        "--sparsity",
+        default="none",
+        show_default=True,
+        metavar="NAME",
+        help="Before prune, with ORIGINAL as STUDENT too: make whole channels small by group-lasso, greg, "
+        "greg-2, sfp or slimming. The last weights are written.",
+    ),
+    click.option(
+        "--sparsity-strength",
+        default=0.0,
+        metavar="S",
+        help="Of group-lasso (5e-4) and slimming (1e-4); growth of greg (fills two thirds of the run).",
+    ),
+    click.option(
+        "--sparsity-keep", default=0.5, show_default=True, metavar="RATIO", help="Of greg, greg-2 and sfp."
+    ),
+    click.option(
+        "--sparsity-every",
+        default=10,
+        show_default=True,
+        metavar="STEPS",
+        help="Between two growths of greg and greg-2.",
+    ),
+    click.option(
+        "--sparsity-ceiling",
+        default=1.0,
+        show_default=True,
+        metavar="C",
+        help="Of the growing penalty of greg and greg-2.",
+    ),
+)
+
 # The defaults stand in DistillOptions, which imports torch; a test holds both together.
 LEARNING = (
     click.option(
@@ -88,15 +122,15 @@ LEARNING = (
     click.option(
         "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:1."
     ),
-    click.option(
-        "--seed", default=0, show_default=True, metavar="N", help="Of order and augmentation."
-    ),
+    click.option("--seed", default=0, show_default=True, metavar="N", help="Of order and augmentation."),
+    *SPARSITY,
 )
 FIELDS = (
     *("loss", "alpha", "temperature", "match", "match_weight", "epochs", "batch", "accumulate", "optimizer"),
     *("lr", "momentum", "weight_decay", "warmup_epochs", "clip_norm", "ema", "augment", "crop_pad"),
     *("cutout_size", "mixup_alpha", "freeze_bn", "precision", "compile", "channels_last", "patience"),
     *("switch_teacher", "device", "seed"),
+    *("sparsity", "sparsity_strength", "sparsity_keep", "sparsity_every", "sparsity_ceiling"),
 )
 
 

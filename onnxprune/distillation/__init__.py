@@ -16,6 +16,8 @@ logs.py           metrics.csv and TensorBoard
 checkpoint.py     the state of a run in one file
 learner.py        the student in training
 loop.py           steps and epochs
+sites.py          coupled sites of the weights as index tensors
+sparsity.py       what makes whole channels small before pruning
 hooks.py          what a caller can hang in
 writing.py        back into ONNX, checked in ONNX Runtime
 session.py        a run under way

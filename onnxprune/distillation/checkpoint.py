@@ -37,7 +37,8 @@ class Identity:
 
 def options_of(options: DistillOptions) -> dict[str, Any]:
     """The fields that decide the weights."""
-    return {name: value for name, value in asdict(options).items() if name not in FREE_ON_RESUME}
+    unused = FREE_ON_RESUME | {n for n in asdict(options) if options.sparsity == "none" and "sparsity" in n}
+    return {name: value for name, value in asdict(options).items() if name not in unused}
 
 
 def graph_hash(graph: Graph) -> str:

@@ -16,6 +16,7 @@ from onnxprune.distillation.options import DistillOptions
 from onnxprune.distillation.outputs import Forward
 from onnxprune.distillation.parallel import ALONE, Crew
 from onnxprune.distillation.precision import Arithmetic
+from onnxprune.distillation.sparsity import Sparsity
 
 State = dict[str, Any]
 
@@ -76,6 +77,7 @@ class Learner:
         best: Weights so far; None before the first look at the search part.
         first_score: Of the student as it came.
         history: A row for each epoch.
+        sparsity: What makes channels small; None where nothing does.
     """
 
     module: nn.Module
@@ -91,6 +93,7 @@ class Learner:
     best: Best | None = None
     first_score: float = 0.0
     history: list[EpochRow] = field(default_factory=list)
+    sparsity: Sparsity | None = None
 
     def state(self, identity: Identity) -> State:
         """All of it, for `save_checkpoint`."""
@@ -108,6 +111,7 @@ class Learner:
             "first_score": self.first_score,
             "history": [asdict(row) for row in self.history],
             "rng": torch.get_rng_state(),
+            "sparsity": None if self.sparsity is None else self.sparsity.state_dict(),
         }
 
     def restore(self, state: State) -> None:
@@ -121,6 +125,8 @@ class Learner:
         self.first_score = state["first_score"]
         self.history = [EpochRow(**row) for row in state["history"]]
         torch.set_rng_state(state["rng"].cpu())
+        if self.sparsity is not None:
+            self.sparsity.load_state_dict(state["sparsity"])
 
     @property
     def stale(self) -> int:

@@ -51,7 +51,10 @@ def train_epoch(learner: Learner, teacher: Teacher, rows: Rows, setting: Setting
         with together(learner, is_last=is_last):
             loss = batch_loss(learner, teacher, batch, setting)
             learner.losses.append(loss.detach())
-            learner.scaler.scale(loss / options.accumulate).backward()
+            share = loss / options.accumulate
+            if is_last and learner.sparsity is not None:
+                share = share + learner.sparsity.penalty(learner.module)
+            learner.scaler.scale(share).backward()
         if is_last:
             stop = look_up(learner, at + 1, total, setting, watch)
             apply_gradients(learner, setting, total)
@@ -116,6 +119,8 @@ def apply_gradients(learner: Learner, setting: Setting, batches_in_epoch: int) -
     learner.optimizer.zero_grad(set_to_none=True)
     if learner.average is not None:
         learner.average.update(learner.module)
+    if learner.sparsity is not None:
+        learner.sparsity.after_step(learner.module)
 
 
 def not_finite(learner: Learner, setting: Setting, step: int) -> TargetError:
@@ -138,6 +143,8 @@ def require_finite(learner: Learner, setting: Setting) -> None:
 def finish_epoch(learner: Learner, setting: Setting, judge: Judge, began: float) -> EpochRow:
     """Look at the search part and keep the best weights, in place; the row of this epoch."""
     require_finite(learner, setting)
+    if learner.sparsity is not None:
+        learner.sparsity.after_epoch(learner.module, last=learner.epoch + 1 == setting.options.epochs)
     score, averaged = look(learner, judge, setting)
     keep_best(learner, score, averaged)
     assert learner.best is not None
@@ -173,10 +180,10 @@ def look(learner: Learner, judge: Judge, setting: Setting) -> tuple[float, float
 
 
 def keep_best(learner: Learner, score: float, averaged: float | None) -> None:
-    """In place; the later of two equal ones."""
+    """In place; the later of two equal ones, and always the last where channels become small."""
     use_average = averaged is not None and averaged > score
     top = max(score, averaged) if averaged is not None else score
-    if learner.best is None or top >= learner.best.score:
+    if learner.best is None or learner.sparsity is not None or top >= learner.best.score:
         source = learner.average.values if use_average and learner.average else learner.module.state_dict()
         same = learner.best is not None and top == learner.best.score
         since = learner.best.since if same and learner.best else learner.epoch + 1

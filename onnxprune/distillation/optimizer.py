@@ -33,7 +33,7 @@ def make_optimizer(module: nn.Module, options: DistillOptions) -> torch.optim.Op
     """SGD with Nesterov momentum, or AdamW; weight decay on kernels and matrices only."""
     learning = [p for p in module.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in learning if p.ndim > 1], "weight_decay": options.decay},
         {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if options.optimizer == "adamw":

@@ -8,11 +8,14 @@ from onnxprune.errors import UsageError
 Loss = Literal["auto", "kl", "mse", "cosine"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Optimizer = Literal["sgd", "adamw"]
+Sparse = Literal["none", "group-lasso", "greg", "greg-2", "sfp", "slimming"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+SPARSE: tuple[Sparse, ...] = get_args(Sparse)
 AUGMENTATIONS = ("flip", "crop", "cutout", "mixup")
 PEAKS: dict[str, float] = {"sgd": 0.02, "adamw": 1e-3}
+STRENGTHS: dict[str, float] = {"group-lasso": 5e-4, "slimming": 1e-4}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,13 @@ class DistillOptions:
         switch_teacher: The best student takes the teacher's place where it scores higher.
         device: auto, cpu, cuda, or cuda:N.
         seed: Of order and augmentation.
+        sparsity: What makes whole channels small before pruning (see sparsity.py): group-lasso, greg, greg-2,
+            sfp, slimming, or none. The weights written are then the last ones, without an average of weights.
+        sparsity_strength: Factor of the penalty of group-lasso (0: 5e-4) and slimming (0: 1e-4), growth at a
+            time of greg and greg-2 (0: the ceiling is reached after two thirds of the run).
+        sparsity_keep: Keep ratio of each group, for greg, greg-2 and sfp.
+        sparsity_every: Steps between two growths of greg and greg-2.
+        sparsity_ceiling: To which the penalty of greg and greg-2 grows.
     """
 
     loss: Loss = "auto"
@@ -77,16 +87,36 @@ class DistillOptions:
     switch_teacher: bool = False
     device: str = "auto"
     seed: int = 0
+    sparsity: Sparse = "none"
+    sparsity_strength: float = 0.0
+    sparsity_keep: float = 0.5
+    sparsity_every: int = 10
+    sparsity_ceiling: float = 1.0
 
     @property
     def peak(self) -> float:
         """Peak of the learning rate."""
         return self.lr or PEAKS[self.optimizer]
 
+    @property
+    def decay(self) -> float:
+        """Weight decay of the optimizer: none where group lasso takes its place."""
+        return 0.0 if self.sparsity == "group-lasso" else self.weight_decay
+
+    @property
+    def strength(self) -> float:
+        """Of the penalty, 0 where the length of the run decides it."""
+        return self.sparsity_strength or STRENGTHS.get(self.sparsity, 0.0)
+
 
 # What moves the weights by rounding only, or decides where to stop: a run may continue with another value.
 FREE_ON_RESUME = frozenset({"compile", "device", "patience"})
-CHOICES: dict[str, tuple[str, ...]] = {"loss": LOSSES, "precision": PRECISIONS, "optimizer": OPTIMIZERS}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "loss": LOSSES,
+    "precision": PRECISIONS,
+    "optimizer": OPTIMIZERS,
+    "sparsity": SPARSE,
+}
 RANGES: dict[str, tuple[float, float]] = {
     "alpha": (0, 1),
     "temperature": (0.01, 1000),
@@ -105,6 +135,10 @@ RANGES: dict[str, tuple[float, float]] = {
     "mixup_alpha": (0.001, 100),
     "patience": (0, 1e6),
     "seed": (0, 2**32 - 1),
+    "sparsity_strength": (0, 100),
+    "sparsity_keep": (0, 1),
+    "sparsity_every": (1, 1e6),
+    "sparsity_ceiling": (0, 100),
 }
 
 
@@ -121,6 +155,8 @@ def check_options(options: DistillOptions) -> None:
     unknown = [name for name in options.augment or () if name not in AUGMENTATIONS]
     if unknown:
         raise UsageError("E201", f"--augment {unknown[0]!r}: there are {', '.join(AUGMENTATIONS)}, or none")
+    if options.sparsity != "none" and options.patience:
+        raise UsageError("E201", "--patience ends at the best score, --sparsity at the last epoch: give one")
 
 
 def option_of(name: str) -> str:

@@ -17,13 +17,15 @@ from onnxprune.distillation.evaluation import Judge, choose_metric, outputs_of
 from onnxprune.distillation.hooks import Hooks
 from onnxprune.distillation.learner import Best, Learner, Setting, Watch, copied
 from onnxprune.distillation.logs import METRICS, EpochRow, write_metrics
-from onnxprune.distillation.loop import train
+from onnxprune.distillation.loop import batches_of_epoch, train
 from onnxprune.distillation.optimizer import Average, make_optimizer
 from onnxprune.distillation.outputs import Forward, View, make_forward
 from onnxprune.distillation.precision import can_compile
+from onnxprune.distillation.sparsity import Sparsity, make_sparsity
 from onnxprune.distillation.teacher import Teacher
 from onnxprune.distillation.writing import write_student
 from onnxprune.errors import UnsupportedError
+from onnxprune.groups import find_groups
 from onnxprune.onnx_file import Graph
 
 PROOF_ROWS = 16
@@ -80,7 +82,8 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
         make_forward(form.runner(module), pair.student_view),
         make_optimizer(module, options),
         setting.arithmetic.scaler(),
-        Average.of(module, options.ema) if options.ema else None,
+        Average.of(module, options.ema) if options.ema and options.sparsity == "none" else None,
+        sparsity=sparsity_for(pair.student, module, setting, rows=len(parts.fit)),
     )
     teacher = Teacher(make_forward(runner_of(their_form, their_module, setting), pair.teacher_view))
     plain = make_forward(their_form.runner(their_module), pair.teacher_view)
@@ -124,6 +127,16 @@ def freeze_unused(forward: Forward, module: nn.Module, inputs: list[Tensor]) -> 
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None
+
+
+def sparsity_for(student: Graph, module: nn.Module, setting: Setting, *, rows: int) -> Sparsity | None:
+    """What makes channels small, where that is asked for."""
+    options = setting.options
+    if options.sparsity == "none":
+        return None
+    assert isinstance(module, OnnxModule)
+    steps = options.epochs * batches_of_epoch(rows, options) // options.accumulate
+    return make_sparsity(find_groups(student), module, options, steps=steps)
 
 
 def require_weights(module: nn.Module, student: Graph) -> None:
