@@ -14,7 +14,7 @@ from onnx import ModelProto
 from onnxprune.converters.batch.edits import freed
 from onnxprune.converters.batch.search import follow_batch
 from onnxprune.converters.batch.types import LostBatch
-from onnxprune.onnx_file.graph import Graph, ValueInfo
+from onnxprune.onnx_file.graph import Graph
 
 FREE_ALREADY = "its batch axis is free already"
 
@@ -51,20 +51,20 @@ def free_batch(graph: Graph) -> ModelProto | None:
 
 def follow_and_free(graph: Graph) -> FreedBatch:
     """What `free_batch` gives, with the reason where that is nothing."""
-    batched = [value for value in graph.inputs if has_batch_of_one(graph, value)]
-    if not batched:
+    unknown = [value.name for value in graph.inputs if value.name not in graph.assumed]
+    if unknown:
+        return FreedBatch(None, f"the shape of input {unknown[0]!r} is not known")
+    ones = [name for name, shape in graph.assumed.items() if shape[:1] == (1,)]
+    arrays = [name for name in ones if len(graph.assumed[name]) > 1]
+    if not arrays and (not ones or any(len(shape) > 1 for shape in graph.assumed.values())):
         return FreedBatch(None, "no input has 1 on axis 0")
     # an input of one number may be a setting rather than one number for each sample
-    choices = [batched, [value for value in batched if len(value.dims or ()) > 1]]
-    for chosen in choices[: 1 if choices[0] == choices[1] or not choices[1] else 2]:
-        found = free_inputs(graph, tuple(value.name for value in chosen))
+    choices = dict.fromkeys([tuple(ones), tuple(arrays)] if arrays else [tuple(ones)])
+    for chosen in choices:
+        found = free_inputs(graph, chosen)
         if found.model is not None or found.reason == FREE_ALREADY:
             break
     return found
-
-
-def has_batch_of_one(graph: Graph, value: ValueInfo) -> bool:
-    return graph.assumed.get(value.name, ())[:1] == (1,)
 
 
 def free_inputs(graph: Graph, inputs: tuple[str, ...]) -> FreedBatch:

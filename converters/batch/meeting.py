@@ -53,7 +53,13 @@ def aligned(at: At, slots: Sequence[int]) -> tuple[int, int, tuple[Edit, ...]]:
 
 
 def elementwise(at: At) -> list[Step]:
-    """Broadcasting from the last axis on."""
+    """Broadcasting from the last axis on; before opset 7 an attribute says from where."""
+    if at.node.opset < 7 and not at.node.domain and "axis" in at.node.attributes:
+        at.only(0)
+        first = at.axis(0, len(at.shape(0)))
+        if first <= at.need(0).axis < first + len(at.shape(1)):
+            raise at.lost("a constant goes along the batch axis")
+        return at.everywhere(at.place(0))
     back, outer, edits = aligned(at, at.slots())
     return at.everywhere(BatchAxis(len(at.result()) - back, outer), *edits)
 
@@ -76,6 +82,12 @@ def gather_elements(at: At) -> list[Step]:
         raise at.lost("it works along the batch axis")
     outer, edits = together(at, dict.fromkeys(at.slots(), place.axis))
     return at.everywhere(BatchAxis(place.axis, outer), *edits)
+
+
+def integer_product(at: At) -> list[Step]:
+    if any(at.given(slot) and at.shape(slot) not in ((), (1,)) for slot in (2, 3)):
+        raise at.lost("it has a zero point for each row")
+    return matrix_product(at)
 
 
 def matrix_product(at: At) -> list[Step]:
@@ -168,6 +180,6 @@ MEETING: dict[str, Rule] = {
     "GRU": recurrent,
     "LSTM": recurrent,
     "MatMul": matrix_product,
-    "MatMulInteger": matrix_product,
+    "MatMulInteger": integer_product,
     "RNN": recurrent,
 }

@@ -107,6 +107,8 @@ def moved_first(at: At) -> list[Step]:
 def entries_for(at: At, landing: BatchAxis, raw: Sequence[int], *, keeps: bool) -> list[Entry]:
     """The entries of a target with the batch at `landing`: 0 where the extent is copied, else -1."""
     new, place = at.result(), at.need(0)
+    if not at.whole and any(n == 0 and i == place.axis != landing.axis for i, n in enumerate(raw)):
+        raise at.lost("its target copies the batch axis, and other extents are free too")
     entries: list[Entry] = [new[i] if n == 0 and i == place.axis else n for i, n in enumerate(raw)]
     free = any(n == -1 for i, n in enumerate(raw) if i != landing.axis)
     entries[landing.axis] = 0 if keeps else Times(new[landing.axis]) if free else -1

@@ -3,6 +3,8 @@
 A rule returns the ways to go on (most of them one), or raises `LostBatch`.
 """
 
+import numpy as np
+
 from onnxprune.converters.batch.tracking import SIZES, At, varies
 from onnxprune.converters.batch.types import BatchAxis, Step, Times
 
@@ -18,7 +20,7 @@ def outermost(at: At) -> list[Step]:
     at.only(0)
     if at.need(0).axis:
         raise at.lost("the batch is not on axis 0")
-    if any(at.tracked.graph.consumers.get(name) for name in at.node.outputs[1:] if name):
+    if any(at.is_read(index) for index in range(1, len(at.node.outputs))):
         raise at.lost("indices count over the whole batch")
     return at.everywhere(at.place(0))
 
@@ -26,6 +28,8 @@ def outermost(at: At) -> list[Step]:
 def batch_normalization(at: At) -> list[Step]:
     at.only(0)
     if at.need(0).axis == 1 or at.node.attr("training_mode", 0) or len(at.node.outputs) > 1:
+        raise at.lost("it normalizes over the batch")
+    if at.node.opset < 7 and not at.node.attr("is_test", 0):
         raise at.lost("it normalizes over the batch")
     return at.everywhere(at.place(0))
 
@@ -123,6 +127,8 @@ def slice_(at: At) -> list[Step]:
         raise at.lost("it takes a part of the batch axis")
     if all(bound[entry] >= extent * size for bound, size in zip(ends, SIZES, strict=True)):
         return at.everywhere(place)
+    if ends[0].dtype != np.int64:
+        raise at.lost("its end is the batch of 1, in 32 bits")
     opened = [END if i == entry else int(end) for i, end in enumerate(ends[0])]
     return at.everywhere(place, at.set_input(2, opened))
 

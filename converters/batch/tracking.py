@@ -116,6 +116,11 @@ class At:
     def slots(self) -> list[int]:
         return [slot for slot, name in enumerate(self.node.inputs) if name]
 
+    def is_read(self, index: int) -> bool:
+        """Whether a node or the caller of the model reads an output."""
+        name, graph = self.node.outputs[index], self.tracked.graph
+        return bool(name) and (name in graph.consumers or any(o.name == name for o in graph.outputs))
+
     def place(self, slot: int) -> BatchAxis | None:
         """Where the batch lies in an input that is data.
 
