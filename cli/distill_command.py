@@ -132,16 +132,16 @@ def begin(
         UsageError: E203.
     """
     from onnxprune.distillation.checkpoint import NAME
+    from onnxprune.distillation.session import STUDENT
 
-    run_folder.check_new(run, force=force)
+    run_folder.check_new(run, (NAME, STUDENT), force=force)
     if file is not None:
         if any(file.exists() and file.samefile(model) for model in models):
             raise UsageError(
                 "E203", f"{file} is one of the models, which are never changed", hint="another --out"
             )
         check_output(file, force)
-    for old in (NAME, run_folder.NAME):
-        (run / old).unlink(missing_ok=True)
+    (run / NAME).unlink(missing_ok=True)
     hashes = {name: model_hash(path) for name, path in zip(("original", "student"), models, strict=True)}
     run_folder.start(run, "distill", argv, sha256=hashes)
 
@@ -191,6 +191,7 @@ def learn(
 ) -> "Distilled | int":
     """The result, or the exit code of an interruption that was saved."""
     from onnxprune.distillation import Hooks, Stopped, distill
+    from onnxprune.distillation.checkpoint import NAME
 
     quiet = output.verbosity < 0
     progress = nullcontext(None) if quiet else output.progress("distilling", options.epochs)
@@ -205,8 +206,10 @@ def learn(
             output.note(f"saved; continue with: onnxprune distill --resume {run}")
             return request.exit_code
         except OnnxPruneError as error:
-            if leads():
+            if leads() and (run / NAME).exists():
                 run_folder.update(run, status="failed", error=str(error))
+            elif leads():
+                run_folder.forget(run)
             raise
 
 

@@ -17,11 +17,11 @@ NAME = "run.json"
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
 
 
-def check_new(folder: Path, *, force: bool) -> None:
-    """Raises: UsageError: E203, a run lies there already, or the folder cannot be made."""
+def check_new(folder: Path, results: Sequence[str], *, force: bool) -> None:
+    """Raises: UsageError: E203, results of a run lie there already, or the folder cannot be made."""
     if folder.exists() and not folder.is_dir():
         raise UsageError("E203", f"{folder} is no folder", hint="choose another output")
-    if (folder / NAME).exists() and not force:
+    if any((folder / name).exists() for name in results) and not force:
         raise UsageError(
             "E203",
             f"{folder} holds a run",
@@ -48,6 +48,13 @@ def start(folder: Path, command: str, argv: Sequence[str], **facts: Any) -> None
         **facts,
     }
     write(folder, document)
+
+
+def forget(folder: Path) -> None:
+    """Remove run.json, and the folder if it is empty: nothing came of the run."""
+    (folder / NAME).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def update(folder: Path, **facts: Any) -> None:

@@ -80,6 +80,7 @@ def read_rows(samples: Samples, names: Sequence[str]) -> Rows:
                 raise DataError(
                     "E503", f"{samples.source}, input {name}: rows differ in shape: {value.shape[1:]}"
                 )
+            check_finite(value, f"{samples.source}, input {name}", len(parts[name]) * READ)
             parts[name].append(value)
         if batch.labels is not None:
             labels.append(batch.labels)
@@ -88,6 +89,15 @@ def read_rows(samples: Samples, names: Sequence[str]) -> Rows:
     inputs = tuple(as_tensor(parts.pop(name)) for name in names)
     whole = np.concatenate(labels) if labels else None
     return Rows(inputs, whole_numbers(whole, len(inputs[0])))
+
+
+def check_finite(value: NDArray[np.generic], where: str, first: int) -> None:
+    """Raises: DataError: E503, a value is nan or infinite; minus infinity may be that of a mask."""
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        bad = np.isnan(value) | np.isposinf(value)
+        if bad.any():
+            row = first + int(np.argwhere(bad)[0][0])
+            raise DataError("E503", f"{where}: row {row} holds nan or infinity", hint="leave such rows out")
 
 
 def as_tensor(parts: list[NDArray[np.generic]]) -> Tensor:

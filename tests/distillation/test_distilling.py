@@ -166,7 +166,7 @@ def test_what_is_put_in_for_training_is_taken_out_before_writing(tmp_path: Path)
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     teacher, student = make_pair(tmp_path)
     x, labels = images(), np.arange(48) % CLASSES
-    x[40] = np.nan
+    x[40] = -np.inf
     data = replace(make_data(), fit=samples_of(x, labels))
     with pytest.raises(OnnxPruneError, match=r"step \d+ of epoch 1; no epoch was finished") as caught:
         distill(teacher, student, data, QUICK, run=tmp_path / "run")
@@ -186,6 +186,16 @@ def test_a_rate_that_is_too_high_keeps_the_last_good_epoch(tmp_path: Path) -> No
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == seen[-1]
     state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert all(bool(torch.isfinite(v).all()) for v in state["module"].values())
+
+
+def test_inputs_that_are_not_finite_are_told_with_their_row(tmp_path: Path) -> None:
+    teacher, student = make_pair(tmp_path)
+    x = images()
+    x[40, 1, 2, 3] = np.nan
+    data = replace(make_data(), fit=samples_of(x, source="train.npz"))
+    with pytest.raises(DataError, match="train.npz, input x: row 40 holds nan or infinity") as caught:
+        distill(teacher, student, data, QUICK, run=tmp_path / "run")
+    assert caught.value.code == "E503"
 
 
 @pytest.mark.parametrize(
