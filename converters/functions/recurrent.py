@@ -172,7 +172,7 @@ def rnn(
         Y, last = fused(layer, "RNN", kernels[0])
     else:
         names = activations or ["Tanh"] * len(layer.backwards)
-        functions = activations_of(names, activation_alpha, activation_beta, clip)
+        functions = activations_of(names, activation_alpha, activation_beta, [clip] * len(names))
         steps = [rnn_step(R[i], f) for i, f in enumerate(functions[: len(layer.backwards)])]
         Y, last = stepped(layer, sums(layer), steps)
     return arranged(Y, last, layout)[:_outputs]
@@ -205,7 +205,7 @@ def gru(
         Y, last = fused(layer, "GRU", torch.gru)
         return arranged(Y, last, layout)[:_outputs]
     names = activations or default * len(layer.backwards)
-    functions = activations_of(names, activation_alpha, activation_beta, clip)
+    functions = activations_of(names, activation_alpha, activation_beta, [clip] * len(names))
     pairs = [gru_biases(layer.bias(i), R.shape[2]) for i in range(len(layer.backwards))]
     steps = [
         gru_step(R[i], own, *functions[2 * i : 2 * i + 2], linear_first=bool(linear_before_reset))
@@ -251,7 +251,9 @@ def lstm(
         Y, last = fused(layer, "LSTM", torch.lstm)
         return arranged(Y, last, layout)[:_outputs]
     names = activations or default * len(layer.backwards)
-    functions = activations_of(names, activation_alpha, activation_beta, clip)
+    # as in ONNX Runtime, what leaves the cell is not clipped
+    clips = [clip, clip, None] * len(layer.backwards)
+    functions = activations_of(names, activation_alpha, activation_beta, clips)
     steps = [
         lstm_step(
             R[i],

@@ -32,11 +32,16 @@ WITH_BOTH: dict[str, tuple[Callable[[Tensor, float, float], Tensor], float, floa
 
 
 def activations_of(
-    names: Sequence[str], alphas: Sequence[float] | None, betas: Sequence[float] | None, clip: float | None
+    names: Sequence[str],
+    alphas: Sequence[float] | None,
+    betas: Sequence[float] | None,
+    clips: Sequence[float | None],
 ) -> list[Activation]:
     """The functions; each takes of the numbers as many as it has, in order."""
     alpha, beta = iter(alphas or ()), iter(betas or ())
-    return [clipped(activation(name.lower(), alpha, beta), clip) for name in names]
+    return [
+        clipped(activation(name.lower(), alpha, beta), clip) for name, clip in zip(names, clips, strict=False)
+    ]
 
 
 def activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Activation:
@@ -125,4 +130,4 @@ def reverse(X: Tensor, lengths: Tensor | None) -> Tensor:
         return X.flip(0)
     times = torch.arange(X.shape[0], device=X.device).unsqueeze(1)
     index = torch.where(times < lengths, lengths - 1 - times, times)
-    return X.gather(0, index.unsqueeze(2).expand(X.shape))
+    return X.gather(0, index.reshape(*index.shape, *[1] * (X.dim() - 2)).expand(X.shape))

@@ -42,12 +42,13 @@ def places(axis: Axis, transformation: str, device: torch.device, dtype: torch.d
     if transformation == "asymmetric":
         return at / scale
     if transformation == "align_corners":
+        # the conformance suite wants the fractional width here; ONNX Runtime takes the whole one
         return at * last / (width - 1) if width != 1 else at * 0
     if transformation == "tf_crop_and_resize":
         span = (axis.end - axis.start) * last
-        inner = at * span / (width - 1) if width != 1 else at * 0 + span / 2
+        inner = at * span / (axis.size - 1) if axis.size != 1 else at * 0 + span / 2
         return inner + axis.start * last
-    if transformation == "pytorch_half_pixel" and width == 1:
+    if transformation == "pytorch_half_pixel" and axis.size == 1:
         return at * 0 - 0.5
     if transformation == "tf_half_pixel_for_nn":
         return (at + 0.5) / scale
