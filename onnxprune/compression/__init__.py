@@ -18,7 +18,7 @@ compress.py      all boxes in their order
 from onnxprune.compression.compress import compress, options_of, resume, start
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
-from onnxprune.compression.run_folder import RunFolder
+from onnxprune.compression.run_folder import RunFolder, open_run
 from onnxprune.compression.summary import summary_of
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Listener",
     "RunFolder",
     "compress",
+    "open_run",
     "options_of",
     "resume",
     "start",

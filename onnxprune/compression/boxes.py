@@ -28,7 +28,7 @@ from onnxprune.target import reachable, require_reachable
 from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
 
 Feed = Mapping[str, NDArray[Any]]
-PREFERRED = ("obs", "group-l2")  # of the criteria, by falling promise
+PREFERRED = ("obs", "wanda")  # of the criteria, by falling promise
 CALIBRATION_BATCH = 50
 PROOF_ROWS = 8
 
