@@ -26,7 +26,7 @@ def dft(
     if inverse and onesided:
         return torch.fft.irfft(values, dft_length, axis).unsqueeze(-1).to(input.dtype)
     if inverse:
-        return torch.view_as_real(torch.fft.ifft(values, dft_length, axis)).to(input.dtype)
+        return as_real(torch.fft.ifft(values, dft_length, axis)).to(input.dtype)
     return spectrum(values, dft_length, axis, onesided=bool(onesided)).to(input.dtype)
 
 
@@ -46,14 +46,18 @@ def as_complex(input: Tensor) -> Tensor:
     return wide[..., 0] if wide.shape[-1] == 1 else torch.complex(wide[..., 0], wide[..., 1])
 
 
+def as_real(values: Tensor) -> Tensor:
+    return torch.stack((values.real, values.imag), -1)
+
+
 def spectrum(values: Tensor, length: int | None, axis: int, *, onesided: bool) -> Tensor:
     """Real and imaginary parts in a last axis of its own."""
     if not onesided:
-        return torch.view_as_real(torch.fft.fft(values, length, axis))
+        return as_real(torch.fft.fft(values, length, axis))
     if not values.is_complex():
-        return torch.view_as_real(torch.fft.rfft(values, length, axis))
+        return as_real(torch.fft.rfft(values, length, axis))
     full = torch.fft.fft(values, length, axis)
-    return torch.view_as_real(full.narrow(axis, 0, full.shape[axis] // 2 + 1))
+    return as_real(full.narrow(axis, 0, full.shape[axis] // 2 + 1))
 
 
 def stft(
