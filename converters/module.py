@@ -92,7 +92,10 @@ def place_for(root: nn.Module, name: str) -> tuple[tuple[str, ...], str]:
     *path, attribute = name.split(".")
     if all((*path, attribute)) and not clash(root, path, attribute):
         return tuple(path), attribute
-    return (HOLDER,), name.replace(".", "·") or "·"
+    others, attribute = root._modules.get(HOLDER, None) or nn.Module(), name.replace(".", "·") or "·"
+    while hasattr(others, attribute):
+        attribute += "·"
+    return (HOLDER,), attribute
 
 
 def clash(root: nn.Module, path: Sequence[str], attribute: str) -> bool:

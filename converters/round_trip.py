@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import onnx.inliner
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, defs
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, defs, helper, numpy_helper
 from onnx.shape_inference import infer_shapes
 from torch import nn
 
 from onnxprune.converters.carrying import carried_values
 from onnxprune.converters.formats import FORMATS, Whole
+from onnxprune.converters.functions.filling import constant
 from onnxprune.converters.gradients import with_bodies
 from onnxprune.converters.master import half_values
 from onnxprune.converters.module import OnnxModule
@@ -41,7 +42,9 @@ def to_torch(
     Args:
         graph: A model of `load_graph`.
         trainable: Which initializers become parameters, by name; by default those that look like weights:
-            floating point, read as a tensor, neither statistics nor scales of quantisation, not a scalar.
+            floating point, read as a tensor, neither statistics nor scales of quantisation, not a scalar; and
+            quantised ones that DequantizeLinear reads. Constants inside local functions, which several nodes
+            may share, and sparse ones stay as they are.
         master: Hold and compute float16 and bfloat16 as float32 (master weights); inputs and outputs keep
             their types, and `to_onnx` casts back.
 
@@ -51,13 +54,18 @@ def to_torch(
     model = with_bodies(inlined(distinct(graph.model)))
     versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     constants = dict(all_constants(model.graph, graph.path.parent))
+    own = constants.keys() & {
+        name for name, _ in all_constants(distinct(graph.model).graph, graph.path.parent)
+    }
+    constants |= sparse_constants(model.graph)
     types = value_types(model, constants)
     carried = carried_values(list(all_graphs(model.graph)), constants, types)
     foreign = {name for name, type_ in types.items() if type_ in NUMPY_ONLY}
     foreign -= carried.types.keys() | carried.constants
     scope = Scope(versions, constants, frozenset(foreign), carried, master)
     plan = plan_graph(model.graph, scope)
-    tensors = dict(tensors_of(scope, trainable or (lambda name: looks_like_weight(name, scope))))
+    wanted = trainable or (lambda name: looks_like_weight(name, scope))
+    tensors = dict(tensors_of(scope, lambda name: name in own and wanted(name)))
     module = OnnxModule(plan, [o.name for o in model.graph.output], tensors)
     if master:
         inputs = half_values(i for i in model.graph.input if i.name in plan.inputs)
@@ -79,8 +87,21 @@ def inlined(model: ModelProto) -> ModelProto:
     if not wanted:
         return model
     return inlined(
-        onnx.inliner.inline_selected_functions(model, sorted(wanted), inline_schema_functions=True)
+        onnx.inliner.inline_selected_functions(typed(model), sorted(wanted), inline_schema_functions=True)
     )
+
+
+def typed(model: ModelProto) -> ModelProto:
+    """A copy that states the types of all values: some definitions depend on them."""
+    copy = infer_shapes(model)
+    for graph in all_graphs(copy.graph):
+        stated = {value.name for value in (*graph.value_info, *graph.input)}
+        graph.value_info.extend(
+            helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            for tensor in graph.initializer
+            if tensor.name not in stated
+        )
+    return copy
 
 
 def lacks_function(node: NodeProto, versions: Mapping[str, int]) -> bool:
@@ -125,6 +146,16 @@ def all_constants(graph: GraphProto, folder: Path) -> Iterator[tuple[str, Initia
                 yield node.output[0], Initializer(node.output[0], tensor, folder, node)
 
 
+def sparse_constants(graph: GraphProto) -> dict[str, Initializer]:
+    """Sparse initializers, made dense."""
+    found = {}
+    for sparse in (s for part in all_graphs(graph) for s in part.sparse_initializer):
+        dense = array_of(constant(sparse_value=sparse.SerializeToString()))
+        name = sparse.values.name
+        found[name] = Initializer(name, numpy_helper.from_array(dense, name), Path())
+    return found
+
+
 def value_types(model: ModelProto, constants: Mapping[str, Initializer]) -> dict[str, int]:
     """ONNX's element types of values, as far as they are known."""
     try:
@@ -133,7 +164,7 @@ def value_types(model: ModelProto, constants: Mapping[str, Initializer]) -> dict
         typed = model
     infos = (i for g in all_graphs(typed.graph) for i in (*g.input, *g.value_info, *g.output))
     found = {info.name: elem_type_of(info.type) for info in infos}
-    return found | {name: constant.proto.data_type for name, constant in constants.items()}
+    return found | {name: c.proto.data_type for name, c in constants.items()}
 
 
 def elem_type_of(type_: TypeProto) -> int:

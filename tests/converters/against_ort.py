@@ -35,8 +35,10 @@ def feeds_of(inputs: list[Any]) -> dict[str, Any]:
     return {f"i{i}": value for i, value in enumerate(inputs) if value is not None}
 
 
-def in_ort(model: ModelProto, feeds: dict[str, Any]) -> list[Any]:
+def in_ort(model: ModelProto, feeds: dict[str, Any], *, optimized: bool = True) -> list[Any]:
     options = ort.SessionOptions()
+    if not optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
