@@ -11,6 +11,7 @@ candidates.py    the models of a run, and the metric that judges them
 judging.py       baseline, choose, measure, latency
 summary.py       a run in one document
 report.py        report.md
+variants.py      other options beside a run's
 environment.py   versions
 compress.py      all boxes in their order
 """

@@ -9,7 +9,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from onnxprune.compression.inputs import Parts, prune_options
+from onnxprune.compression.inputs import Parts, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.run_folder import RunFolder, write_json
@@ -21,7 +21,7 @@ from onnxprune.masks import Masks, load_masks, save_masks
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
-from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, write_pruned
+from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
 from onnxprune.target import reachable, require_reachable
@@ -75,6 +75,16 @@ class Work:
         return choose(self.parts.fit, self.options.reconstruct.rows, seed=self.options.seed)
 
 
+def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> Work:
+    """The model and the samples, opened.
+
+    Raises:
+        ModelError, UnsupportedError, DataError: They cannot be used.
+    """
+    groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
+    return Work(options, run, groups, open_parts(options, groups.graph), listener)
+
+
 Function = Callable[[Work], tuple[str, ...]]
 
 
@@ -116,11 +126,8 @@ def inspect_box(work: Work) -> tuple[str, ...]:
 
 def prune_box(work: Work) -> tuple[str, ...]:
     """masks.json and pruned.onnx, proven."""
-    options = work.pruning
-    feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH)) if needs_data(work.criterion) else None
-    masks = choose_masks(work.groups, options, feeds=feeds)
-    samples = list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
-    result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=samples, force=True)
+    options, masks = work.pruning, chosen_masks(work)
+    result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
     for check in result.report.skipped:
         work.listener.warn(f"W801: not proven: {check.name}: {check.detail}")
@@ -136,6 +143,17 @@ def prune_box(work: Work) -> tuple[str, ...]:
     }
     write_json(work.at("prune.json"), document)
     return ("masks.json", "prune.json", *with_weights(work, "pruned.onnx"))
+
+
+def chosen_masks(work: Work) -> Masks:
+    """The masks that the run's options ask for."""
+    feeds = feeds_of(work.calibration(), CALIBRATION_BATCH) if needs_data(work.criterion) else None
+    return choose_masks(work.groups, work.pruning, feeds=feeds)
+
+
+def proof_of(work: Work) -> list[Feed]:
+    """A few single inputs for the proof."""
+    return list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
 
 
 def needs_data(criterion: str) -> bool:
@@ -161,8 +179,7 @@ def write_changed(work: Work, model: ModelProto, name: str, *, source: Path) -> 
     Raises:
         VerificationError: E801; nothing was written.
     """
-    masks, reports = work.masks(), []
-    samples = list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
+    masks, samples, reports = work.masks(), proof_of(work), []
 
     def check(written: Path) -> None:
         options = VerifyOptions(cost=CostModel(work.groups).count(masks), prune=prune, retrained=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxprune.compression.boxes import Box, Work, inspect_box, prune_box, reconstruct_box
+from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
 from onnxprune.compression.config import first_difference, make_options, values_of, write_config
 from onnxprune.compression.environment import versions
 from onnxprune.compression.inputs import identity, open_parts, prune_options
@@ -128,15 +128,13 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     """
     listener = recording(run, listener or Listener())
     options = options_of(run)
-    groups = load_groups(Path(options.model), prune_options(options, "group-l2"))
-    require_same(run, identity(options, groups.graph))
-    parts = open_parts(options, groups.graph)
+    work = make_work(options, run, listener)
+    require_same(run, identity(options, work.graph))
     with recorded(run):
-        if parts.told:
-            listener.note(parts.told)
-        for warning in groups.graph.warnings:
+        if work.parts.told:
+            listener.note(work.parts.told)
+        for warning in work.graph.warnings:
             listener.warn(warning)
-        work = Work(options, run, groups, parts, listener)
         for box in BOXES:
             step(box, work)
 

@@ -1,4 +1,4 @@
-"""A run goes on where it stopped, also after kill -9 at any moment, and ends as one that was never stopped."""
+"""A run goes on where it stopped, even after kill -9 at any moment, and ends as one that never stopped."""
 
 import json
 import os
@@ -25,19 +25,23 @@ DEATHS = {
     ),
     "reconstruct, before it is recorded": (
         "reconstruct",
-        "import onnxprune.compression.boxes as b, onnxprune.compression.run_folder as m\n"
-        "real = m.RunFolder.set_box\n"
-        "m.RunFolder.set_box = lambda s, n, **f: "
-        "die() if n == 'reconstruct' and f['state'] == 'done' else real(s, n, **f)",
+        (
+            "import onnxprune.compression.boxes as b, onnxprune.compression.run_folder as m\n"
+            "real = m.RunFolder.set_box\n"
+            "m.RunFolder.set_box = lambda s, n, **f: "
+            "die() if n == 'reconstruct' and f['state'] == 'done' else real(s, n, **f)"
+        ),
     ),
     "distill, in a step of the second epoch": (
         "distill",
-        "import torch\n"
-        "real, calls = torch.optim.SGD.step, []\n"
-        "def step(*a, **k):\n"
-        "    calls.append(1)\n"
-        "    return die() if len(calls) == 5 else real(*a, **k)\n"
-        "torch.optim.SGD.step = step",
+        (
+            "import torch\n"
+            "real, calls = torch.optim.SGD.step, []\n"
+            "def step(*a, **k):\n"
+            "    calls.append(1)\n"
+            "    return die() if len(calls) == 5 else real(*a, **k)\n"
+            "torch.optim.SGD.step = step"
+        ),
     ),
     "distill, before the student is written": (
         "distill",
