@@ -109,6 +109,12 @@ LEARNING = (
     ),
     click.option("--freeze-bn", is_flag=True, help="BatchNormalization keeps its statistics."),
     click.option(
+        "--insert-bn/--no-insert-bn",
+        default=True,
+        show_default=True,
+        help="Put BatchNormalization that export folded away back for the training; fold it again after.",
+    ),
+    click.option(
         "--precision", default="auto", show_default=True, metavar="TYPE", help="auto, fp32, bf16 or fp16."
     ),
     click.option(
@@ -128,7 +134,16 @@ LEARNING = (
 FIELDS = (
     *("loss", "alpha", "temperature", "match", "match_weight", "epochs", "batch", "accumulate", "optimizer"),
     *("lr", "momentum", "weight_decay", "warmup_epochs", "clip_norm", "ema", "augment", "crop_pad"),
-    *("cutout_size", "mixup_alpha", "freeze_bn", "precision", "compile", "channels_last", "patience"),
+    *(
+        "cutout_size",
+        "mixup_alpha",
+        "freeze_bn",
+        "insert_bn",
+        "precision",
+        "compile",
+        "channels_last",
+        "patience",
+    ),
     *("switch_teacher", "device", "seed"),
     *("sparsity", "sparsity_strength", "sparsity_keep", "sparsity_every", "sparsity_ceiling"),
 )

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from onnxprune.distillation.options import FREE_ON_RESUME, DistillOptions, option_of
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.saving import disk_errors, flush_folder
+from onnxprune.onnx_file.tensors import is_external
 
 NAME = "checkpoint.pt"
 FORMAT = 1
@@ -37,18 +39,18 @@ class Identity:
 
 def options_of(options: DistillOptions) -> dict[str, Any]:
     """The fields that decide the weights."""
-    unused = FREE_ON_RESUME | {n for n in asdict(options) if options.sparsity == "none" and "sparsity" in n}
-    return {name: value for name, value in asdict(options).items() if name not in unused}
+    return {name: value for name, value in asdict(options).items() if name not in FREE_ON_RESUME}
 
 
 def graph_hash(graph: Graph) -> str:
-    """sha256 of the model's file with its weights files, or of the model in memory without a file."""
+    """sha256 of the model's file and of what it keeps outside."""
     digest = hashlib.sha256()
-    if not graph.path.is_file():
-        return hashlib.sha256(graph.model.SerializeToString(deterministic=True)).hexdigest()
     with graph.path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+    for initializer in graph.initializers.values():
+        if is_external(initializer.proto):
+            digest.update(np.ascontiguousarray(initializer.array()).tobytes())
     return digest.hexdigest()
 
 
@@ -113,12 +115,12 @@ def first_difference(old: Identity, new: Identity) -> str:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             return f"other data: {was} {name.replace('_', ' ')}, got {now}"
-    names = sorted(old.options.keys() | new.options.keys())
-    changed = [name for name in names if plain(old.options.get(name)) != plain(new.options.get(name))]
+    names = sorted(old.options.keys() & new.options.keys())  # an older version knew fewer
+    changed = [name for name in names if plain(old.options[name]) != plain(new.options[name])]
     if not changed:
         return ""
     name = changed[0]
-    return f"another {option_of(name)}: {plain(old.options.get(name))}, got {plain(new.options.get(name))}"
+    return f"another {option_of(name)}: {plain(old.options[name])}, got {plain(new.options[name])}"
 
 
 def plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,39 +72,60 @@ def read_rows(samples: Samples, names: Sequence[str]) -> Rows:
     Raises:
         DataError: E508, no rows; E503, rows of different shapes, or an input without a batch axis.
     """
-    parts: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names}
+    filled = {name: Filled(f"{samples.source}, input {name}", samples.count) for name in names}
     labels = []
     for batch in samples.batches(READ):
         for name in names:
-            value = batch.inputs[name]
-            if value.ndim == 0 or (parts[name] and parts[name][0].shape[1:] != value.shape[1:]):
-                raise DataError(
-                    "E503", f"{samples.source}, input {name}: rows differ in shape: {value.shape[1:]}"
-                )
-            check_finite(value, f"{samples.source}, input {name}", len(parts[name]) * READ)
-            parts[name].append(value)
+            filled[name].add(batch.inputs[name])
         if batch.labels is not None:
             labels.append(batch.labels)
-    if not parts[names[0]]:
+    if not filled[names[0]].rows:
         raise DataError("E508", f"{samples.source}: no samples in this part", hint="give more samples")
-    inputs = tuple(as_tensor(parts.pop(name)) for name in names)
+    inputs = tuple(filled[name].whole() for name in names)
     whole = np.concatenate(labels) if labels else None
     return Rows(inputs, whole_numbers(whole, len(inputs[0])))
 
 
-def check_finite(value: NDArray[np.generic], where: str, first: int) -> None:
+class Filled:
+    """One tensor that takes rows, made at once where their number is known.
+
+    Images lie with their colours last in memory, as augmentation reads them.
+    """
+
+    def __init__(self, where: str, count: int | None) -> None:
+        self._where, self._count = where, count
+        self._parts: list[Tensor] = []
+        self.rows = 0
+
+    def add(self, value: NDArray[np.generic]) -> None:
+        if value.ndim == 0 or (self._parts and tuple(self._parts[0].shape[1:]) != value.shape[1:]):
+            raise DataError("E503", f"{self._where}: rows differ in shape: {list(value.shape[1:])}")
+        check_finite(value, self._where, self.rows)
+        rows = torch.from_numpy(np.ascontiguousarray(value))
+        if self._count is None:
+            self._parts.append(rows)
+        else:
+            if not self._parts:
+                self._parts.append(in_order(torch.empty((self._count, *rows.shape[1:]), dtype=rows.dtype)))
+            self._parts[0][self.rows : self.rows + len(rows)] = rows
+        self.rows += len(rows)
+
+    def whole(self) -> Tensor:
+        joined = self._parts[0] if len(self._parts) == 1 else torch.cat(self._parts)
+        return in_order(joined)[: self.rows]
+
+
+def in_order(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def check_finite(value: NDArray[Any], where: str, first: int) -> None:
     """Raises: DataError: E503, a value is nan or infinite; minus infinity may be that of a mask."""
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         bad = np.isnan(value) | np.isposinf(value)
         if bad.any():
             row = first + int(np.argwhere(bad)[0][0])
             raise DataError("E503", f"{where}: row {row} holds nan or infinity", hint="leave such rows out")
-
-
-def as_tensor(parts: list[NDArray[np.generic]]) -> Tensor:
-    """One tensor; images with their colours last in memory, as augmentation reads them."""
-    tensor = torch.from_numpy(np.concatenate(parts))
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def whole_numbers(labels: NDArray[np.generic] | None, rows: int) -> Tensor | None:

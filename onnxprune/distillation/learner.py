@@ -17,6 +17,7 @@ from onnxprune.distillation.outputs import Forward
 from onnxprune.distillation.parallel import ALONE, Crew
 from onnxprune.distillation.precision import Arithmetic
 from onnxprune.distillation.sparsity import Sparsity
+from onnxprune.errors import UsageError
 
 State = dict[str, Any]
 
@@ -115,8 +116,16 @@ class Learner:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from such a state, in place."""
-        self.module.load_state_dict(state["module"])
+        """Continue from such a state, in place.
+
+        Raises:
+            UsageError: E208, the state is that of another module.
+        """
+        try:
+            self.module.load_state_dict(state["module"])
+        except RuntimeError as error:
+            message = "the checkpoint is of a model with other weights"
+            raise UsageError("E208", message, cause=str(error).splitlines()[-1].strip()) from error
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.average = None if state["average"] is None else Average(**state["average"])
@@ -125,7 +134,7 @@ class Learner:
         self.first_score = state["first_score"]
         self.history = [EpochRow(**row) for row in state["history"]]
         torch.set_rng_state(state["rng"].cpu())
-        if self.sparsity is not None:
+        if self.sparsity is not None and state.get("sparsity") is not None:
             self.sparsity.load_state_dict(state["sparsity"])
 
     @property

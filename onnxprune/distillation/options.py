@@ -43,6 +43,8 @@ class DistillOptions:
         cutout_size: Side of the square set to zero; 0 for half of the height.
         mixup_alpha: Of the Beta distribution that the shares are drawn from.
         freeze_bn: BatchNormalization keeps its statistics.
+        insert_bn: BatchNormalization that export folded into convolutions is put back for the training, and
+            folded again for the file; not with freeze_bn, nor with batches too small for statistics.
         precision: Of the forward passes; weights and optimizer stay float32. auto: bf16 where the processor
             computes in it, on CUDA bf16 or else fp16.
         compile: torch.compile; None for: where a compiler is found.
@@ -80,6 +82,7 @@ class DistillOptions:
     cutout_size: int = 0
     mixup_alpha: float = 0.2
     freeze_bn: bool = False
+    insert_bn: bool = True
     precision: Precision = "auto"
     compile: bool | None = None
     channels_last: bool = True

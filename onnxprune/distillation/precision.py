@@ -44,8 +44,8 @@ def choose_precision(wanted: Precision, device: torch.device) -> str:
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if fast else "fp32"
+    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return "bf16" if device.type == "cpu" and knows is not None and knows() else "fp32"
 
 
 def can_compile(device: torch.device) -> bool:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from onnxprune.converters import OnnxModule, to_torch
+from onnxprune.converters.batch_norm import Folded, fold_batch_norm, insert_batch_norm
 from onnxprune.distillation.batching import Form, copy_weights, form_for_batches
 from onnxprune.distillation.checkpoint import NAME, load_checkpoint, save_checkpoint
 from onnxprune.distillation.data import Rows
@@ -29,7 +31,10 @@ from onnxprune.groups import find_groups
 from onnxprune.onnx_file import Graph
 
 PROOF_ROWS = 16
+CALIBRATION_ROWS = 2048
+LEAST_BATCH = 16  # rows for the statistics of a batch
 STUDENT = "student.onnx"
+Inserted = tuple[Folded, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
     tell_forms(pair, (their_form, form), hooks)
     their_module = arranged(their_form.module.eval(), setting)
     form.module.freeze_bn = form.module.freeze_bn or options.freeze_bn or crew.size > 1
+    inserted = put_back_norms(form, parts.fit, setting)
+    if inserted:
+        hooks.note(
+            f"{len(inserted)} BatchNormalizations that export folded away are put back for the training."
+        )
     module = arranged(hooks.prepare(form.module), setting)
     require_weights(module, pair.student)
     if (
@@ -90,7 +100,7 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
     metric = choose_metric(classes=setting.classes, labelled=parts.search.labels is not None)
     judge = Judge(parts.search, outputs_of(plain, parts.search, device), metric, device)
     rows = parts.fit.to(device) if device.type == "cuda" else parts.fit
-    return Session(pair, learner, teacher, rows, judge, setting, form)
+    return Session(pair, learner, teacher, rows, judge, setting, form, inserted)
 
 
 def tell_forms(pair: Pair, forms: tuple[Form, Form], hooks: Hooks) -> None:
@@ -101,6 +111,20 @@ def tell_forms(pair: Pair, forms: tuple[Form, Form], hooks: Hooks) -> None:
             hooks.note(
                 f"{graph.path.name}: a batch of 1 is built in; trained row by row, BatchNormalization frozen."
             )
+
+
+def put_back_norms(form: Form, rows: Rows, setting: Setting) -> Inserted:
+    """Where BatchNormalization was put into the module, in place, with statistics of rows drawn by the seed."""
+    options, module = setting.options, form.module
+    if not options.insert_bn or module.freeze_bn or options.batch < LEAST_BATCH:
+        return ()
+    rng = np.random.default_rng((options.seed, CALIBRATION_ROWS))
+    chosen = rng.permutation(len(rows))[:CALIBRATION_ROWS]
+    starts = range(0, len(chosen), options.batch)
+    batches = (
+        [value[torch.from_numpy(chosen[at : at + options.batch])] for value in rows.inputs] for at in starts
+    )
+    return insert_batch_norm(module, batches)
 
 
 def arranged(module: nn.Module, setting: Setting) -> Any:
@@ -156,6 +180,7 @@ class Session:
     judge: Judge
     setting: Setting
     form: Form
+    inserted: Inserted
 
     def fit(self, run: Path, hooks: Hooks) -> None:
         """Train from the start or the checkpoint to the end, in place."""
@@ -224,6 +249,9 @@ class Session:
             module = copy.deepcopy(self.learner.module)
             module.load_state_dict(best.state)
             finished = hooks.finish(module.eval().cpu())
+            if self.inserted:
+                assert isinstance(finished, OnnxModule)
+                fold_batch_norm(finished, self.inserted)
             inputs = [value[:PROOF_ROWS].cpu() for value in self.judge.rows.inputs]
             own, runner = self.of_the_file(finished), self.form.runner(finished)
             write_student(own, self.pair.student, out, inputs=inputs, runner=runner)

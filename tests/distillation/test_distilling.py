@@ -139,6 +139,59 @@ def test_half_precision_trains_float32_weights(tmp_path: Path) -> None:
     assert result.history[0].loss != full.history[0].loss
 
 
+def folded_pair(folder: Path) -> tuple[Graph, Graph]:
+    """Two convolutions and a Gemm, as export leaves them: no BatchNormalization."""
+    rng = np.random.default_rng(0)
+    made = []
+    for name, width in (("teacher", 8), ("student", 6)):
+        model = parsed(
+            f"""<ir_version: 8, opset_import: ["" : 17]>
+            folded (float[N, 3, 8, 8] x) => (float[N, {CLASSES}] y) {{
+                c = Conv<pads = [1, 1, 1, 1]>(x, conv_w, conv_b)
+                r = Relu(c)
+                d = Conv<strides = [2, 2]>(r, conv2_w, conv2_b)
+                s = Relu(d)
+                p = GlobalAveragePool(s)
+                f = Flatten(p)
+                y = Gemm<transB = 1>(f, fc_w, fc_b)
+            }}""",
+            conv_w=normal(rng, width, 3, 3, 3) / 5,
+            conv_b=normal(rng, width) / 5,
+            conv2_w=normal(rng, 6, width, 3, 3) / 8,
+            conv2_b=normal(rng, 6) / 5,
+            fc_w=normal(rng, CLASSES, 6),
+            fc_b=normal(rng, CLASSES),
+        )
+        made.append(graph_of(model, folder / f"{name}.onnx"))
+    return made[0], made[1]
+
+
+def test_folded_batch_norm_is_put_back_and_folded_again(tmp_path: Path) -> None:
+    teacher, student = folded_pair(tmp_path)
+    still = replace(QUICK, batch=16, lr=1e-12, weight_decay=0.0, epochs=1, ema=0, warmup_epochs=9)
+    told: list[str] = []
+    hooks = Hooks(note=told.append)
+    result = distill(teacher, student, make_data(), still, run=tmp_path / "still", hooks=hooks)
+    assert any(line.startswith("2 BatchNormalizations") for line in told)
+    assert [n.op_type for n in onnx.load(result.path).graph.node] == [n.op_type for n in student.nodes]
+    moving = replace(QUICK, batch=16, epochs=10)
+    trained = distill(teacher, student, make_data(), moving, run=tmp_path / "moving")
+    assert trained.best_score > trained.first_score
+    assert changed_arrays(student, trained.path) == set(arrays(student.path))
+    state = torch.load(tmp_path / "moving" / "checkpoint.pt", weights_only=True)
+    assert "c·mean" in " ".join(state["module"])
+
+
+@pytest.mark.parametrize("options", [{"freeze_bn": True}, {"insert_bn": False}, {"batch": 8}])
+def test_folded_batch_norm_stays_folded_where_it_would_not_help(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    chosen = replace(QUICK, **{"batch": 16, "epochs": 1, **options})
+    distill(*folded_pair(tmp_path), make_data(), chosen, run=tmp_path / "run", hooks=Hooks(note=told.append))
+    assert not any("BatchNormalizations" in line for line in told)
+
+
 def test_what_is_put_in_for_training_is_taken_out_before_writing(tmp_path: Path) -> None:
     teacher, student = make_pair(tmp_path)
     calls: list[str] = []
@@ -193,7 +246,7 @@ def test_inputs_that_are_not_finite_are_told_with_their_row(tmp_path: Path) -> N
     x = images()
     x[40, 1, 2, 3] = np.nan
     data = replace(make_data(), fit=samples_of(x, source="train.npz"))
-    with pytest.raises(DataError, match="train.npz, input x: row 40 holds nan or infinity") as caught:
+    with pytest.raises(DataError, match=r"train\.npz, input x: row 40 holds nan or infinity") as caught:
         distill(teacher, student, data, QUICK, run=tmp_path / "run")
     assert caught.value.code == "E503"
 
