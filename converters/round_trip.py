@@ -13,7 +13,7 @@ from torch import nn
 
 from onnxprune.converters.carrying import carried_values
 from onnxprune.converters.formats import FORMATS, Whole
-from onnxprune.converters.functions.filling import constant
+from onnxprune.converters.functions import filling
 from onnxprune.converters.gradients import with_bodies
 from onnxprune.converters.master import half_values
 from onnxprune.converters.module import OnnxModule
@@ -150,7 +150,7 @@ def sparse_constants(graph: GraphProto) -> dict[str, Initializer]:
     """Sparse initializers, made dense."""
     found = {}
     for sparse in (s for part in all_graphs(graph) for s in part.sparse_initializer):
-        dense = array_of(constant(sparse_value=sparse.SerializeToString()))
+        dense = array_of(filling.constant(sparse_value=sparse.SerializeToString()))
         name = sparse.values.name
         found[name] = Initializer(name, numpy_helper.from_array(dense, name), Path())
     return found

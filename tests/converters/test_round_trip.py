@@ -1,7 +1,7 @@
 """to_torch and to_onnx: the same numbers, the same bytes, and gradients at every weight."""
 
 import copy
-import pickle
+import pickle  # noqa: TID251  that it works on a module is tested
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,8 @@ def tensors_in(model: ModelProto) -> dict[str, bytes]:
         graph = waiting.pop()
         found |= {t.name: t.SerializeToString() for t in graph.initializer}
         for node in graph.node:
-            found |= {
-                node.output[0]: a.SerializeToString() for a in node.attribute if node.op_type == "Constant"
-            }
+            if node.op_type == "Constant":
+                found[node.output[0]] = node.SerializeToString()
             waiting += [a.g for a in node.attribute if a.type == a.GRAPH]
     return found
 
@@ -199,7 +198,9 @@ def test_gradients_reach_a_weight_behind(between: str) -> None:
 
 
 def test_constant_nodes_hold_weights() -> None:
-    body = "(float[2, 2] x) => (float[2, 2] y) { w = Constant <value = float[2, 2] {1, 2, 3, 4}> () y = MatMul(x, w) }"
+    body = """(float[2, 2] x) => (float[2, 2] y) {
+        w = Constant <value = float[2, 2] {1, 2, 3, 4}> ()  y = MatMul(x, w)
+    }"""
     module = returns(model_of(body, {}), random(2, 2))
     assert [name for name, _ in module.named_parameters()] == ["w"]
 
@@ -222,7 +223,9 @@ def test_weights_inside_branches_train_and_return() -> None:
 
 def test_weights_given_to_local_functions_train_and_those_inside_stay() -> None:
     text = """<ir_version: 10, opset_import: ["" : 21, "local" : 1]>
-    g (float[2, 3] x) => (float[2, 3] y) <float[3] w = {1, 2, 3}> { a = local.scale(x, w)  y = local.scale(a, w) }
+    g (float[2, 3] x) => (float[2, 3] y) <float[3] w = {1, 2, 3}> {
+        a = local.scale(x, w)  y = local.scale(a, w)
+    }
     <domain: "local", opset_import: ["" : 21]>
     scale (x, w) => (y) { c = Constant <value = float[3] {1, 2, 4}> ()  a = Mul(x, w)  y = Mul(a, c) }"""
     graph = view(parser.parse_model(text), Path("model.onnx"))
@@ -266,7 +269,7 @@ def test_external_data_comes_and_goes(tmp_path: Path) -> None:
 def test_copies_and_pickles_run_and_return_alike(network: str, exported_folder: Path) -> None:
     graph = load_graph(export_case(network, "dynamo", exported_folder))
     module, x = to_torch(graph).eval(), example_input(network)
-    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+    for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):  # noqa: S301
         assert torch.equal(other(x), module(x))
         with torch.no_grad():
             next(other.parameters()).add_(1)
