@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from onnxprune.converters.functions.linear_attention import causal_conv_with_state, linear_attention
+from onnxprune.converters.functions.mapping import is_mapped
 from onnxprune.converters.signature import Function
-from onnxprune.converters.types import TORCH_TYPES
+from onnxprune.converters.types import HALF, TORCH_TYPES
 
 
 def attention(
@@ -47,9 +48,12 @@ def attention(
     if Q.shape[1] != K.shape[1]:
         K, V = (part.repeat_interleave(Q.shape[1] // part.shape[1], 1) for part in (K, V))
     scale = 1 / math.sqrt(Q.shape[3]) if scale is None else scale
-    plain = not softcap and softmax_precision is None and attn_mask is None and nonpad_kv_seqlen is None
-    windows = left_window_size >= 0 or right_window_size >= 0
-    if plain and not windows and _outputs < 4 and (not is_causal or past_key is None):
+    plain = attn_mask is None and nonpad_kv_seqlen is None and not (is_causal and past_key is not None)
+    plain = plain and not softcap and softmax_precision is None
+    plain = plain and left_window_size < 0 and right_window_size < 0
+    # in half precision on a CPU the fused kernel rounds otherwise than the operators it stands for
+    plain = plain and (Q.is_cuda or Q.dtype not in HALF)
+    if plain and _outputs < 4 and not is_mapped(Q, K, V):
         Y = F.scaled_dot_product_attention(Q, K, V, is_causal=bool(is_causal), scale=scale)
         return (joined(Y) if packed else Y, *present)[:_outputs]
     right = 0 if is_causal else right_window_size

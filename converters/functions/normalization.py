@@ -29,10 +29,7 @@ def batch_normalization(
     """In training the running statistics are updated in place; ONNX's momentum is the share that stays."""
     if training_mode:
         return with_batch_statistics(X, scale, B, (input_mean, input_var), epsilon, momentum)[:_outputs]
-    if X.dtype == input_mean.dtype == scale.dtype:
-        return F.batch_norm(X, input_mean, input_var, scale, B, _training, 1 - momentum, epsilon)
-    values = X.to(input_mean.dtype), input_mean, input_var, scale.to(input_mean.dtype), B.to(input_mean.dtype)
-    return F.batch_norm(*values, _training, 1 - momentum, epsilon).to(X.dtype)
+    return normalized(X, scale, B, (input_mean, input_var), epsilon, None if not _training else momentum)
 
 
 def batch_normalization_7(
@@ -58,7 +55,24 @@ def batch_normalization_7(
         axes = [axis for axis in range(X.dim()) if axis != 1]
         saved = X.mean(axes), X.var(axes, unbiased=False)
         return (Y.reshape(shape), *running, *saved)[:_outputs]
-    return F.batch_norm(X, mean, var, scale, B, _training, 1 - momentum, epsilon).reshape(shape)
+    Y = normalized(X, scale, B, (mean, var), epsilon, None if not _training else momentum)
+    return Y.reshape(shape)
+
+
+def normalized(
+    X: Tensor, scale: Tensor, B: Tensor, running: tuple[Tensor, Tensor], epsilon: float, keep: float | None
+) -> Tensor:
+    """By the running statistics; with `keep` by the batch's, and the running ones are updated in place."""
+    mean, var = running
+    wide = mean.dtype
+    if mean.requires_grad or var.requires_grad:  # computed ones, to which torch's function gives no gradient
+        shape = [-1, *[1] * (X.dim() - 2)]
+        factor = (scale * torch.rsqrt(var + epsilon)).reshape(shape)
+        return ((X.to(wide) - mean.reshape(shape)) * factor + B.reshape(shape)).to(X.dtype)
+    parts = (X, scale, B) if X.dtype == scale.dtype == wide else (X.to(wide), scale.to(wide), B.to(wide))
+    share = 0.0 if keep is None else 1 - keep
+    Y = F.batch_norm(parts[0], mean, var, *parts[1:], keep is not None, share, epsilon)
+    return Y if Y.dtype == X.dtype else Y.to(X.dtype)
 
 
 def with_batch_statistics(

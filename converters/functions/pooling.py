@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from onnxprune.converters.functions.windows import Windows, windows_of
 from onnxprune.converters.signature import Function
+from onnxprune.converters.types import HALF
 
 MAXIMA: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGES: dict[int, Any] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -91,12 +92,20 @@ def average_pool(
     return window_sums(X, windows) / counts(X, windows, bool(count_include_pad))
 
 
+def averages(X: Tensor, windows: Windows, *options: Any) -> Tensor:
+    """By torch's own average pool; on a CPU it has no half precision in three dimensions."""
+    rank = len(windows.kernel)
+    wide = X.float() if rank == 3 and X.dtype in HALF and X.device.type == "cpu" else X
+    Y: Tensor = AVERAGES[rank](wide, windows.kernel, windows.strides, *options)
+    return Y.to(X.dtype)
+
+
 def window_sums(X: Tensor, windows: Windows) -> Tensor:
     """Sum of each window; padding is zero."""
     rank = len(windows.kernel)
     X = windows.pad(X, 0.0)
     if max(windows.dilations) == 1:
-        return AVERAGES[rank](X, windows.kernel, windows.strides) * math.prod(windows.kernel)
+        return averages(X, windows) * math.prod(windows.kernel)
     ones = torch.ones(1, 1, *windows.kernel, dtype=X.dtype, device=X.device)
     planes = X.reshape(-1, 1, *X.shape[2:])
     sums = CONVOLUTIONS[rank](planes, ones, None, windows.strides, 0, windows.dilations)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from onnxprune.converters.functions.mapping import is_mapped
 from onnxprune.converters.functions.recurrent_steps import (
     States,
     Step,
@@ -143,7 +144,7 @@ def are(activations: Sequence[str] | None, default: Sequence[str]) -> bool:
 
 def fits(layer: Layer, clip: float | None) -> bool:
     """Whether torch's kernels may be called: not under vmap, which has no rule for them."""
-    return not clip and not torch._C._functorch.is_batchedtensor(layer.X) and layer.X.shape[0] > 0
+    return not clip and not is_mapped(layer.X, layer.W, layer.R) and layer.X.shape[0] > 0
 
 
 # --- operators -------------------------------------------------------------------------------------------

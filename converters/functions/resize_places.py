@@ -1,5 +1,6 @@
 """Where the places of a resized axis lie in the original one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,23 +38,50 @@ class Axis:
 def places(axis: Axis, transformation: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The coordinates in the original axis, (size)."""
     at = torch.arange(axis.size, device=device, dtype=dtype)
-    scale = torch.tensor(axis.scale, device=device, dtype=dtype)
-    width, last = axis.extent * axis.scale, axis.extent - 1
-    if transformation == "asymmetric":
-        return at / scale
-    if transformation == "align_corners":
-        # the conformance suite wants the fractional width here; ONNX Runtime takes the whole one
-        return at * last / (width - 1) if width != 1 else at * 0
-    if transformation == "tf_crop_and_resize":
-        span = (axis.end - axis.start) * last
-        inner = at * span / (axis.size - 1) if axis.size != 1 else at * 0 + span / 2
-        return inner + axis.start * last
-    if transformation == "pytorch_half_pixel" and axis.size == 1:
-        return at * 0 - 0.5
-    if transformation == "tf_half_pixel_for_nn":
-        return (at + 0.5) / scale
-    centred = (at + 0.5) / scale - 0.5
-    if transformation == "half_pixel_symmetric":
-        return centred + axis.extent / 2 * (1 - axis.size / width)
-    assert transformation in ("half_pixel", "pytorch_half_pixel"), transformation
-    return centred
+    return TRANSFORMATIONS[transformation](axis, at)
+
+
+def asymmetric(axis: Axis, at: Tensor) -> Tensor:
+    return at / at.new_tensor(axis.scale)
+
+
+def align_corners(axis: Axis, at: Tensor) -> Tensor:
+    # the conformance suite wants the fractional width here; ONNX Runtime takes the whole one
+    width = axis.extent * axis.scale
+    return at * (axis.extent - 1) / (width - 1) if width != 1 else at * 0
+
+
+def crop_and_resize(axis: Axis, at: Tensor) -> Tensor:
+    last = axis.extent - 1
+    span = (axis.end - axis.start) * last
+    inner = at * span / (axis.size - 1) if axis.size != 1 else at * 0 + span / 2
+    return inner + axis.start * last
+
+
+def half_pixel(axis: Axis, at: Tensor) -> Tensor:
+    return half_pixel_for_nearest(axis, at) - 0.5
+
+
+def half_pixel_for_nearest(axis: Axis, at: Tensor) -> Tensor:
+    return (at + 0.5) / at.new_tensor(axis.scale)
+
+
+def half_pixel_of_torch(axis: Axis, at: Tensor) -> Tensor:
+    return half_pixel(axis, at) if axis.size != 1 else at * 0 - 0.5
+
+
+def half_pixel_symmetric(axis: Axis, at: Tensor) -> Tensor:
+    """The middle stays where it is."""
+    missing = 1 - axis.size / (axis.extent * axis.scale)
+    return half_pixel(axis, at) + axis.extent / 2 * missing
+
+
+TRANSFORMATIONS: dict[str, Callable[[Axis, Tensor], Tensor]] = {
+    "align_corners": align_corners,
+    "asymmetric": asymmetric,
+    "half_pixel": half_pixel,
+    "half_pixel_symmetric": half_pixel_symmetric,
+    "pytorch_half_pixel": half_pixel_of_torch,
+    "tf_crop_and_resize": crop_and_resize,
+    "tf_half_pixel_for_nn": half_pixel_for_nearest,
+}
