@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from onnxprune.converters.steps import Plan, Source, Step
 from onnxprune.converters.types import TORCH_TYPES
@@ -91,7 +93,7 @@ def read(source: Source, environment: Environment, walk: Walk) -> Any:
 
 def numbers(value: Any, kind: str) -> Any:
     """A value as Python numbers; of a tensor that is a copy from its device."""
-    if hasattr(value, "tolist"):
+    if isinstance(value, Tensor | np.ndarray | np.generic):
         value = value.tolist()
     if kind in ("ints", "floats"):
         return value if isinstance(value, list) or value is None else [value]
