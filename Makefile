@@ -1,12 +1,14 @@
 # Two commands do all the set-up on a machine with Python 3.11 or newer, pip and make:
-#   make demo   installs into ./.venv and prunes the model that lies in models/
+#   make demo   installs into ./.venv and compresses the model that lies in models/ to half its MACs
 #   make test   installs torch and the development tools too, and runs the tests
 # PYTHON=python3.12 chooses another interpreter, VENV=dir another place.
 
 PYTHON ?= python3
 VENV ?= .venv
-# TORCH_INDEX=url of PyTorch's CPU wheels spares a Linux machine without a GPU gigabytes of CUDA packages
+# TORCH_INDEX=url of PyTorch's CPU wheels spares a Linux machine without a GPU gigabytes of CUDA packages;
+# make demo TORCH= goes without torch, and so without distillation
 TORCH_INDEX ?=
+TORCH ?= torch
 PYTEST_ARGS ?= --numprocesses=auto
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -14,7 +16,7 @@ PIP_INSTALL = $(VENV)/bin/python -m pip install -c constraints.txt
 
 .PHONY: demo test lint clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-demo
 	$(VENV)/bin/onnxprune demo
 
 # one worker a processor, each in one thread
@@ -37,17 +39,22 @@ define make_venv
 	|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install pip; }
 endef
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "Installing onnxprune with numpy, scipy, onnx, ONNX Runtime, click and rich into $(abspath $(VENV)):"
-	@echo "up to 340 MB to download and 650 MB on disk (on x86-64; ONNX Runtime with GPU support is most of it)."
+INSTALL_TORCH = $(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+
+# Without torch the demo does everything but distillation, and says so.
+$(VENV)/.installed-demo: pyproject.toml constraints.txt
+	@echo "Installing onnxprune with numpy, scipy, onnx, ONNX Runtime, click, rich$(if $(TORCH), and torch) into $(abspath $(VENV)):"
+	@echo "up to 340 MB to download and 650 MB on disk (on x86-64; ONNX Runtime with GPU support is most of it)$(if $(TORCH),;)"
+	@$(if $(TORCH),echo "torch's CPU build adds 200 MB and 700 MB (TORCH_INDEX chooses it); with CUDA it is several times that.",true)
 	$(make_venv)
 	$(PIP_INSTALL) -e .
+	$(if $(TORCH),$(INSTALL_TORCH) || echo "torch could not be installed; the demo goes without distillation",@true)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@echo "Installing onnxprune, torch and the development tools into $(abspath $(VENV)):"
 	@echo "up to 600 MB to download and 1.7 GB on disk with torch's CPU build (TORCH_INDEX chooses it); more with CUDA."
 	$(make_venv)
-	$(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(INSTALL_TORCH)
 	$(PIP_INSTALL) -e '.[dev,torch]'
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed-demo

@@ -96,11 +96,15 @@ class Box:
         name: As run.json and the progress have it.
         reads: Files of earlier boxes; those that are missing were not made.
         function: Does it; returns the names of the files that it wrote.
+        model: That it writes; removed where the box is left out, lest an older one stay.
+        scratch: What it goes on from within itself; removed where what it reads has changed.
     """
 
     name: str
     reads: tuple[str, ...]
     function: Function
+    model: str = ""
+    scratch: str = ""
 
 
 def feeds_of(samples: Samples, size: int) -> Iterator[Feed]:

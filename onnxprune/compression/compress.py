@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from onnxprune.allocation import ALLOCATIONS
 from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
+from onnxprune.compression.candidates import choose_metric
 from onnxprune.compression.config import first_difference, make_options, values_of, write_config
 from onnxprune.compression.environment import versions
 from onnxprune.compression.inputs import identity, open_parts, prune_options
@@ -18,11 +21,17 @@ from onnxprune.compression.judging import baseline_box, choose_box, latency_box,
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.report import report_box
-from onnxprune.compression.run_folder import CONFIG, RunFolder, check_new, make_run, now, open_run
-from onnxprune.compression.training import distill_box, require_torch
+from onnxprune.compression.run_folder import CONFIG, RunFolder, check_new, clear, make_run, now, open_run
+from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
+from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA
 from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.groups import Groups
 from onnxprune.measurement.host import host_facts
+from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
+from onnxprune.reconstruction import METHODS
+from onnxprune.target import require_reachable
 
 PRUNED = ("masks.json", "pruned.onnx")
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
@@ -30,8 +39,8 @@ BOXES = (
     Box("inspect", (), inspect_box),
     Box("baseline", (), baseline_box),
     Box("prune", (), prune_box),
-    Box("reconstruct", PRUNED, reconstruct_box),
-    Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box),
+    Box("reconstruct", PRUNED, reconstruct_box, model="reconstructed.onnx"),
+    Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box, model="student.onnx", scratch=FOLDER),
     Box("choose", ("masks.json", *MODELS), choose_box),
     Box("measure", ("masks.json", "choice.json", *MODELS), measure_box),
     Box("latency", ("final.onnx",), latency_box),
@@ -55,10 +64,15 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     """
     options = located(options)
     check_new(folder, force=force)
+    check_names(options)
     if options.distill.enabled:
         require_torch()
-    groups = load_groups(Path(options.model), prune_options(options, "group-l2"))
-    open_parts(options, groups.graph)
+    groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
+    check_reach(options, groups)
+    parts = open_parts(options, groups.graph)
+    choose_metric(options.measure.metric, groups.graph, parts.search)
+    if options.distill.enabled:
+        check_training(options, groups.graph, rows=parts.fit.count or 1)
     facts = {
         "command": "compress",
         "argv": list(argv),
@@ -73,6 +87,26 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     run = make_run(folder, facts)
     write_config(run.path / CONFIG, options)
     return run
+
+
+def check_names(options: CompressOptions) -> None:
+    """Raises: UsageError: E201, a criterion, an allocation or a method that is not known."""
+    named = (
+        ("--criterion", options.prune.criterion, ("auto", *CRITERIA)),
+        ("--allocation", options.prune.allocation, tuple(ALLOCATIONS)),
+        ("--reconstruct-method", options.reconstruct.method, METHODS),
+    )
+    for option, name, known in named:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
+
+
+def check_reach(options: CompressOptions, groups: Groups) -> None:
+    """Raises: TargetError: E701, no masks meet the target."""
+    asked = prune_options(options, options.prune.criterion)
+    require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
 
 
 def located(options: CompressOptions) -> CompressOptions:
@@ -192,10 +226,14 @@ def step(box: Box, work: Work) -> None:
         listener.box(box.name, "kept" if run.box(box.name)["state"] == "done" else "skipped")
         return
     reads = run.hashes(box.reads)
+    if box.scratch and run.box(box.name).get("reads") != reads:
+        clear([run.path / box.scratch])
     began = time.monotonic()
     listener.box(box.name, "running")
-    run.set_box(box.name, state="running", started=now())
+    run.set_box(box.name, state="running", started=now(), reads=reads)
     state, why, names = attempt(box, work)
+    if state == "skipped" and box.model:
+        clear([run.path / box.model, data_path(run.path / box.model)])
     seconds = round(time.monotonic() - began, 2)
     outputs = run.hashes(names)
     run.set_box(box.name, state=state, why=why, ended=now(), seconds=seconds, reads=reads, outputs=outputs)

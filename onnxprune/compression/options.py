@@ -71,6 +71,7 @@ class DistillSettings:
     ema: float = 0.998
     augment: str | None = None
     freeze_bn: bool = False
+    insert_bn: bool = True
     precision: str = "auto"
     compile: bool | None = None
     patience: int = 0

@@ -1,23 +1,21 @@
 """The box that trains: the only one that needs torch, and the only one that goes on within itself."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from onnxprune.compression.boxes import Work, feeds_of, with_weights, write_changed
-from onnxprune.compression.options import DistillSettings
+from onnxprune.compression.boxes import Work, with_weights, write_changed
+from onnxprune.compression.options import CompressOptions, DistillSettings
 from onnxprune.compression.run_folder import write_json
 from onnxprune.errors import RuntimeProblem
-from onnxprune.onnx_file import load_graph
+from onnxprune.onnx_file import Graph, load_graph
 
 if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions
 
-Change = Callable[[Any], Any]
 FOLDER = "distill"
-LEAST_BATCH = 16
 WORTH_COMPILING = 5000  # steps: compiling takes a minute or two
 OWN = ("enabled", "required", "augment")  # fields that `DistillOptions` has not, or in another form
 
@@ -30,6 +28,20 @@ def require_torch() -> None:
             "distillation needs torch, which is not installed",
             hint='pip install "onnxprune[torch]", or --no-distill to go without',
         )
+
+
+def check_training(options: CompressOptions, graph: Graph, *, rows: int) -> None:
+    """Look at what the training needs, before any work.
+
+    Raises:
+        UsageError: E201, a value out of its range or unknown.
+        UnsupportedError: E406, training is required, and an operator of the model cannot be trained.
+    """
+    learning_options(options.distill, seed=options.seed, rows=rows)
+    if options.distill.required:
+        from onnxprune.converters import to_torch
+
+        to_torch(graph)
 
 
 def learning_options(settings: DistillSettings, *, seed: int, rows: int) -> "DistillOptions":
@@ -71,10 +83,7 @@ def distill_box(work: Work) -> tuple[str, ...]:
     def told(row: Any) -> None:
         work.listener.note(epoch_line(row, options.epochs))
 
-    prepare, finish = restored_norms(work, options.batch) if not options.freeze_bn else (unchanged, unchanged)
-    hooks = Hooks(
-        note=work.listener.note, epoch=told, stop=work.listener.stop, prepare=prepare, finish=finish
-    )
+    hooks = Hooks(note=work.listener.note, epoch=told, stop=work.listener.stop)
     folder = work.at(FOLDER)
     with hearing(work):
         try:
@@ -86,37 +95,6 @@ def distill_box(work: Work) -> tuple[str, ...]:
     document = {"started_from": started_from, **summary(result), "verification": report.to_json()}
     write_json(work.at("distill.json"), document)
     return ("distill.json", *with_weights(work, "student.onnx"))
-
-
-def unchanged(module: Any) -> Any:
-    return module
-
-
-def restored_norms(work: Work, size: int) -> tuple[Change, Change]:
-    """Puts BatchNormalization that export folded back for the training, and folds it again.
-
-    Too few rows make poor statistics; then nothing is put back.
-    """
-    import torch
-
-    from onnxprune.converters.batch_norm import fold_batch_norm, insert_batch_norm
-
-    inserted: list[Any] = []
-
-    def prepare(module: Any) -> Any:
-        if size >= LEAST_BATCH and not module.freeze_bn:
-            names = [value.name for value in work.graph.inputs]
-            batches = (
-                [torch.from_numpy(feed[n]) for n in names] for feed in feeds_of(work.calibration(), size)
-            )
-            inserted.extend(insert_batch_norm(module, batches))
-        return module
-
-    def finish(module: Any) -> Any:
-        fold_batch_norm(module, inserted)
-        return module
-
-    return prepare, finish
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import onnx
 import pytest
 
 from onnxprune.compression import RunFolder, compress, resume, start
-from onnxprune.compression import compress as module_function
 from onnxprune.compression.compress import BOXES
 from onnxprune.compression.listener import Listener
 from onnxprune.errors import UsageError
@@ -130,8 +129,22 @@ def test_a_stop_in_the_training_is_saved_and_goes_on(
         return len(asked) == 4
 
     with pytest.raises(KeyboardInterrupt):
-        module_function(run, Listener(stop=stop))
+        compress(run, Listener(stop=stop))
     assert run.record["status"] == "interrupted"
     assert (run.path / "distill" / "checkpoint.pt").exists()
+    continued(run.path)
+    assert hashes(run.path) == hashes(finished.path)
+
+
+def test_a_checkpoint_of_another_student_is_not_gone_on_from(
+    model: Path, samples: Path, tmp_path: Path, finished: RunFolder
+) -> None:
+    run = start(options(model, samples), tmp_path / "run", [])
+    calls: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        compress(run, Listener(stop=lambda: bool(calls.append(1)) or len(calls) == 4))
+    boxes = run.record["boxes"]
+    boxes["distill"]["reads"]["reconstructed.onnx"] = "of another one"
+    run.save()
     continued(run.path)
     assert hashes(run.path) == hashes(finished.path)

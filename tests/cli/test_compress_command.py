@@ -1,0 +1,158 @@
+"""`onnxprune compress`: one command, one folder, one table; configuration, resuming, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+ROOT = Path(__file__).parents[2]
+
+QUICK = (
+    *("--target", "macs=60%", "--align", "1", "--provider", "cpu", "--duration", "0.02"),
+    *("--epochs", "2", "--batch", "4", "--precision", "fp32", "--no-compile", "--augment", "none"),
+)
+KEYS = {
+    *("schema", "command", "run", "status", "final", "metric", "rows", "targets", "models", "latency"),
+    *("boxes", "sha256", "warnings"),
+}
+SIGNALLED = """
+import os, signal
+import onnxprune.compression.training as training
+real = training.epoch_line
+def line(row, epochs):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(row, epochs)
+training.epoch_line = line
+from onnxprune.cli.main import main
+main()
+"""
+
+
+def test_one_command_gives_a_model_a_table_and_a_report(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "a"
+    ran = cli("compress", model, "-o", run, "--data", samples, *QUICK)
+    assert ran.code == 0, ran.err
+    for word in ("original", "pruned", "reconstructed", "distilled", "target macs=60%: met", "final.onnx"):
+        assert word in ran.out
+    assert "[distill] ..." in ran.err
+    assert cli("verify", model, run / "final.onnx", "--masks", run / "masks.json", "--retrained").code == 0
+
+
+def test_the_json_document_has_every_part(cli: Cli, model: Path, samples: Path, tmp_path: Path) -> None:
+    ran = cli(
+        "compress", model, "-o", tmp_path / "a", "--data", samples, *QUICK, "--no-distill", "--json", "-"
+    )
+    document = json.loads(ran.out)
+    assert set(document) == KEYS
+    assert document["status"] == "done"
+    assert [model["name"] for model in document["models"]] == ["original", "pruned", "reconstructed"]
+    for entry in document["models"]:
+        for key in ("macs", "params", "bytes", "file_bytes", "search", "test", "latency_ms", "final"):
+            assert key in entry
+    assert document["boxes"]["distill"]["state"] == "skipped"
+    assert document["boxes"]["distill"]["why"] == "not asked for"
+
+
+def test_a_configuration_is_read_and_the_command_line_goes_before(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(
+        f"model = '{model}'\ndata = '{samples}'\ntarget = 'macs=90%'\n[distill]\nenabled = false\n"
+        "[measure]\nseconds = 0.02\n"
+    )
+    ran = cli("compress", "-o", tmp_path / "a", "--config", config, "--target", "macs=60%", "--align", "1")
+    assert ran.code == 0, ran.err
+    assert "target macs=60%: met" in ran.out
+    again = cli("compress", "-o", tmp_path / "b", "--config", tmp_path / "a" / "config.toml")
+    assert (tmp_path / "a" / "final.onnx").read_bytes() == (tmp_path / "b" / "final.onnx").read_bytes(), (
+        again.err
+    )
+
+
+def test_an_unknown_key_is_told_before_any_work(cli: Cli, model: Path, samples: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text("[distill]\nepoch = 3\n")
+    ran = cli("compress", model, "-o", tmp_path / "a", "--data", samples, "--config", config)
+    assert (ran.error_code, ran.code) == ("E201", 2)
+    assert "unknown key 'distill.epoch' in run.toml line 2; did you mean 'distill.epochs'?" in ran.err
+    assert not (tmp_path / "a").exists()
+
+
+def test_resuming_a_finished_run_does_nothing_twice_and_tells_the_result_again(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    first = cli("compress", model, "-o", run, "--data", samples, *QUICK, "--no-distill")
+    again = cli("compress", "--resume", run)
+    assert again.code == 0, again.err
+    assert "[prune] done before" in again.err
+    assert again.out == first.out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(("--seed", "5"), "run was made for seed 0, got 5"), (("-o", "elsewhere"), "names another one")],
+)
+def test_resuming_with_something_else_is_refused(
+    given: tuple[str, ...], told: str, cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    cli("compress", model, "-o", run, "--data", samples, *QUICK, "--no-distill")
+    ran = cli("compress", "--resume", run, *given)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "told"),
+    [
+        (("--data", "random"), "E504", "random"),
+        ((), "E201", "needs a data"),
+        (("--data", "{samples}", "--target", "macs=1%"), "E701", "smallest reachable"),
+        (("--data", "{samples}", "--target", "macs=fast"), "E202", "macs=fast"),
+        (("--data", "{samples}", "--loss", "best"), "E201", "--loss 'best'"),
+        (("--data", "{samples}", "--epochs", "0"), "E201", "--epochs 0"),
+        (("--data", "{samples}", "--criterion", "luck"), "E201", "luck"),
+        (("--data", "{samples}", "--reconstruct-method", "hope"), "E201", "hope"),
+        (("--data", "{samples}", "--metric", "taste"), "E201", "taste"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_there_is_a_folder(
+    given: tuple[str, ...], code: str, told: str, cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    words = [word.format(samples=samples) for word in given]
+    target = () if "--target" in words else ("--target", "macs=60%")
+    ran = cli("compress", model, "-o", tmp_path / "a", *target, *words)
+    assert ran.error_code == code, ran.err
+    assert told in ran.err
+    assert not (tmp_path / "a").exists()
+
+
+def test_without_a_folder_or_a_target_it_says_what_is_missing(cli: Cli, model: Path, samples: Path) -> None:
+    assert "'-o' / '--out'" in cli("compress", model, "--data", samples, "--target", "macs=60%").err
+    assert "needs a target" in cli("compress", model, "--data", samples, "-o", "a").err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_in_the_training_is_saved_and_can_be_resumed(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    words = ["compress", str(model), "-o", str(run), "--data", str(samples), *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert f"onnxprune compress --resume {run}" in done.stderr
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    ran = cli("compress", "--resume", run)
+    assert ran.code == 0, ran.err
+    assert "distilled" in ran.out
