@@ -83,16 +83,22 @@ def reshape(at: At) -> list[Step]:
     axis = None if None in made else grown(new, [shape for shape in made if shape is not None])
     as_it_is = None if axis is None else at_offset(new, axis, before(old, place))
     raw = new if varies(targets) else tuple(int(n) for n in targets[0])
+    constant = at.node.opset >= 5 and at.node.inputs[1] in at.tracked.graph.initializers
     steps = []
     for landing in landings(old, place, new):
         if landing == as_it_is:
             steps.append(Step((landing,)))
-        elif at.node.opset >= 5 and (at.whole or at.node.inputs[1] in at.tracked.graph.initializers):
+        elif at.node.opset >= 5 and (at.whole or (constant and not copied(raw, place, landing))):
             keeps = copies and landing == place and new[landing.axis] == old[place.axis]
             steps.append(Step((landing,), (at.set_input(1, entries_for(at, landing, raw, keeps=keeps)),)))
     if varies(targets):
         steps.sort(key=lambda step: bool(step.edits))  # who computed the batch knows where it goes
     return some(at, steps + moved_first(at))
+
+
+def copied(raw: Sequence[int], place: BatchAxis, landing: BatchAxis) -> bool:
+    """Whether the target copies the extent of the batch axis to where the batch will not be."""
+    return place.axis != landing.axis and place.axis < len(raw) and raw[place.axis] == 0
 
 
 def moved_first(at: At) -> list[Step]:
@@ -107,8 +113,6 @@ def moved_first(at: At) -> list[Step]:
 def entries_for(at: At, landing: BatchAxis, raw: Sequence[int], *, keeps: bool) -> list[Entry]:
     """The entries of a target with the batch at `landing`: 0 where the extent is copied, else -1."""
     new, place = at.result(), at.need(0)
-    if not at.whole and any(n == 0 and i == place.axis != landing.axis for i, n in enumerate(raw)):
-        raise at.lost("its target copies the batch axis, and other extents are free too")
     entries: list[Entry] = [new[i] if n == 0 and i == place.axis else n for i, n in enumerate(raw)]
     free = any(n == -1 for i, n in enumerate(raw) if i != landing.axis)
     entries[landing.axis] = 0 if keeps else Times(new[landing.axis]) if free else -1
