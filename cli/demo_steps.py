@@ -74,7 +74,7 @@ def run_all(output: Output, folder: Path, *, force: bool) -> RunFolder:
     output.line("2. Half of the MACs: prune, reconstruct, distill, choose, measure.", "bold")
     lines = shlex.join(words(chosen)).replace(" --", " \\\n       --")
     output.line(f"   $ onnxprune compress $MODEL -o RUN --data $DATA {lines}\n")
-    if not chosen.distill.enabled:
+    if importlib.util.find_spec("torch") is None:
         output.warn("torch is not installed: the demo goes without distillation (pip install torch)")
     run = start(chosen, folder, words(chosen), force=force)
 
