@@ -114,7 +114,7 @@ def test_the_shipped_model_returns(name: str) -> None:
 
 
 def test_each_weight_that_matters_by_finite_differences_gets_its_gradient(exported_folder: Path) -> None:
-    for network in ("unet", "squeeze_excite", "vision_transformer", "lstm", "encoder_gated"):
+    for network in ("unet", "squeeze_excite", "vision_transformer", "encoder_gated"):
         graph = load_graph(export_case(network, "torchscript", exported_folder))
         x = example_input(network).double()
         module = to_torch(graph).eval().double()
