@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,14 @@ import click
 from onnxprune.cli import run_folder
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
+from onnxprune.cli.distill_data import test_data, training_data
 from onnxprune.cli.distill_options import distill_options, learning_options
 from onnxprune.cli.distill_report import EpochTeller, document, print_distilled
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
 from onnxprune.cli.stop_request import stop_request
 from onnxprune.data import Samples
-from onnxprune.data.options import Part
-from onnxprune.errors import DataError, OnnxPruneError, UsageError
+from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.masks import model_hash
 from onnxprune.measurement.accuracy import Measurement, measure
 from onnxprune.measurement.session import SessionSettings, make_session
@@ -27,9 +26,6 @@ from onnxprune.onnx_file.saving import check_output
 
 if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions, TrainingData
-
-# Where one undivided set is for training alone, because --test names another one.
-TRAINING_ONLY: dict[Part, tuple[float, float]] = {"fit": (0.0, 0.9), "search": (0.9, 1.0), "test": (0.0, 0.0)}
 
 
 class ResumableCommand(Command):
@@ -43,7 +39,8 @@ class ResumableCommand(Command):
                 folder = words[at + 1] if word == "--resume" else word.partition("=")[2]
                 rest = words[:at] + words[at + 2 - ("=" in word) :]
                 started = run_folder.read(Path(folder))["argv"]
-                return super().parse_args(ctx, [*started, *rest, "--resumed", folder])
+                ctx.meta["resumed"] = Path(folder)
+                return super().parse_args(ctx, [*started, *rest])
         ctx.meta["argv"] = words
         return super().parse_args(ctx, args)
 
@@ -60,7 +57,6 @@ class ResumableCommand(Command):
     help="Folder of the run, which gets student.onnx; or a file.onnx, its run beside it in file.distill.",
 )
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; needs no other option.")
-@click.option("--resumed", type=FILE, hidden=True)
 @click.option("--test", metavar="SPEC", help="Data read once, at the end, for the accuracy of the file.")
 @click.option("--teacher", type=FILE, help="Another model to learn from, with the same inputs and outputs.")
 @learning_options
@@ -80,7 +76,6 @@ def command(
     test: str | None,
     teacher: Path | None,
     tensorboard: bool,
-    resumed: Path | None,
     resume: str | None,
 ) -> int:
     """Train STUDENT, a pruned form of ORIGINAL, to give what ORIGINAL gives.
@@ -96,6 +91,7 @@ def command(
     from onnxprune.distillation.parallel import crew_of_environment
 
     run, file = places(out)
+    resumed = context.meta.get("resumed")
     if resumed is not None and resumed.resolve() != run.resolve():
         raise UsageError("E208", f"{resumed} was moved; its run was {run}", hint=f"move it back to {run}")
     options = distill_options(learning)
@@ -144,34 +140,6 @@ def begin(
     (run / NAME).unlink(missing_ok=True)
     hashes = {name: model_hash(path) for name, path in zip(("original", "student"), models, strict=True)}
     run_folder.start(run, "distill", argv, sha256=hashes)
-
-
-def training_data(data: DataSource, graph: Graph, test: str | None) -> "TrainingData":
-    """The fit and search parts.
-
-    Raises:
-        DataError: E504, no data, or invented data.
-    """
-    from onnxprune.distillation import TrainingData
-
-    if data.spec is None:
-        raise DataError("E504", "nothing to learn from", hint="--data train.npz; it needs no labels")
-    portions = None if test is None or test == data.spec else TRAINING_ONLY
-    source = replace(data, options=replace(data.options, portions=portions))
-    fit, search = (source.open(graph.inputs, part=part) for part in ("fit", "search"))
-    assert fit is not None
-    assert search is not None
-    if fit.synthetic:
-        raise DataError("E504", "on random inputs there is nothing to learn", hint="--data train.npz")
-    return TrainingData(fit, search)
-
-
-def test_data(data: DataSource, test: str, graph: Graph) -> Samples:
-    """The test part; all rows where other undivided data is given for it."""
-    part: Part | None = "test" if test == data.spec else None
-    samples = DataSource(test, replace(data.options, part=part)).open(graph.inputs)
-    assert samples is not None
-    return samples
 
 
 def board_of(run: Path) -> Any:

@@ -20,6 +20,7 @@ sites.py          coupled sites of the weights as index tensors
 sparsity.py       what makes whole channels small before pruning
 hooks.py          what a caller can hang in
 writing.py        back into ONNX, checked in ONNX Runtime
+preparing.py      the module in training
 session.py        a run under way
 distilling.py     the whole
 """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from onnxprune.data.samples import Samples
 from onnxprune.distillation.augmentation import Augmentation, Draws, on, pick_images
 from onnxprune.distillation.losses import Targets
 from onnxprune.distillation.parallel import ALONE, Crew
-from onnxprune.errors import DataError
+from onnxprune.errors import DataError, RuntimeProblem
 
 READ = 512  # rows at a time
 
@@ -106,6 +107,7 @@ class Filled:
             self._parts.append(rows)
         else:
             if not self._parts:
+                require_memory(self._where, self._count, rows[0])
                 self._parts.append(in_order(torch.empty((self._count, *rows.shape[1:]), dtype=rows.dtype)))
             self._parts[0][self.rows : self.rows + len(rows)] = rows
         self.rows += len(rows)
@@ -113,6 +115,28 @@ class Filled:
     def whole(self) -> Tensor:
         joined = self._parts[0] if len(self._parts) == 1 else torch.cat(self._parts)
         return in_order(joined)[: self.rows]
+
+
+def require_memory(where: str, count: int, row: Tensor) -> None:
+    """Raises: RuntimeProblem: E605, so many rows do not fit, where the system tells what is free."""
+    free = free_memory()
+    needed = count * row.nbytes
+    if free is not None and needed > free:
+        raise RuntimeProblem(
+            "E605",
+            f"{where}: {count} rows take {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free",
+            hint=f"--samples {int(0.5 * free / max(1, row.nbytes))}",
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
 
 
 def in_order(tensor: Tensor) -> Tensor:

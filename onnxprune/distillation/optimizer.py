@@ -1,7 +1,7 @@
 """The optimizer, its learning rate, and the average of the weights."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +75,7 @@ class Average:
             self.values[name].copy_(state[name])
 
 
-def first_not_finite(losses: Iterable[Tensor]) -> int | None:
+def first_not_finite(losses: Sequence[Tensor]) -> int | None:
     """Position of the first loss that is nan or infinite."""
-    for at, loss in enumerate(losses):
-        if not bool(torch.isfinite(loss)):
-            return at
-    return None
+    bad = (~torch.isfinite(torch.stack(list(losses)))).nonzero()
+    return int(bad[0]) if len(bad) else None

@@ -1,0 +1,104 @@
+"""From a model that takes batches to the module in training: norms, device, order in memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from onnxprune.converters import OnnxModule
+from onnxprune.converters.batch_norm import Folded, insert_batch_norm
+from onnxprune.distillation.batching import Form
+from onnxprune.distillation.data import Rows
+from onnxprune.distillation.hooks import Hooks
+from onnxprune.distillation.learner import Setting
+from onnxprune.distillation.loop import batches_of_epoch
+from onnxprune.distillation.outputs import Forward
+from onnxprune.distillation.precision import can_compile
+from onnxprune.distillation.sparsity import Sparsity, make_sparsity
+from onnxprune.errors import UnsupportedError
+from onnxprune.groups import find_groups
+from onnxprune.onnx_file import Graph
+
+CALIBRATION_ROWS = 2048
+LEAST_BATCH = 16  # rows for the statistics of a batch
+Inserted = tuple[Folded, ...]
+
+
+def tell_forms(forms: Sequence[tuple[Graph, Form]], hooks: Hooks) -> None:
+    for graph, form in forms:
+        if form.freed:
+            hooks.note(f"{graph.path.name}: a batch of 1 is built in; trained with its batch axis freed.")
+        if form.row_by_row:
+            hooks.note(
+                f"{graph.path.name}: a batch of 1 is built in; trained row by row, BatchNormalization frozen."
+            )
+
+
+def prepare_norms(form: Form, rows: Rows, setting: Setting, hooks: Hooks) -> Inserted:
+    """Freeze BatchNormalization, or put it back where export folded it away, in place; tell which."""
+    module, crew = form.module, setting.crew
+    if crew.size > 1 and not setting.options.freeze_bn:
+        hooks.note("BatchNormalization keeps its statistics: those of the processes would differ.")
+    module.freeze_bn = module.freeze_bn or setting.options.freeze_bn or crew.size > 1
+    inserted = put_back_norms(form, rows, setting)
+    if inserted:
+        hooks.note(f"{len(inserted)} BatchNormalizations that export folded away are put back to train.")
+    return inserted
+
+
+def put_back_norms(form: Form, rows: Rows, setting: Setting) -> Inserted:
+    """Where BatchNormalization was put into the module, in place; the seed draws the rows for it."""
+    options, module = setting.options, form.module
+    if not options.insert_bn or module.freeze_bn or options.batch < LEAST_BATCH:
+        return ()
+    rng = np.random.default_rng((options.seed, CALIBRATION_ROWS))
+    chosen = rng.permutation(len(rows))[:CALIBRATION_ROWS]
+    starts = range(0, len(chosen), options.batch)
+    batches = (
+        [value[torch.from_numpy(chosen[at : at + options.batch])] for value in rows.inputs] for at in starts
+    )
+    return insert_batch_norm(module, batches)
+
+
+def arranged(module: nn.Module, setting: Setting) -> Any:
+    """On the device, images with their channels last where that is asked for; in place."""
+    module = module.to(setting.arithmetic.device)
+    if setting.options.channels_last:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def freeze_unused(forward: Forward, module: nn.Module, inputs: list[Tensor]) -> None:
+    """Weights that no output depends on are no longer trained, in place."""
+    device = next(module.parameters()).device
+    seen = forward([value.to(device) for value in inputs])
+    torch.stack([value.float().sum() for value in (*seen.outputs, *seen.features)]).sum().backward()
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+
+
+def sparsity_for(student: Graph, module: nn.Module, setting: Setting, *, rows: int) -> Sparsity | None:
+    """What makes channels small, where that is asked for."""
+    options = setting.options
+    if options.sparsity == "none":
+        return None
+    assert isinstance(module, OnnxModule)
+    steps = options.epochs * batches_of_epoch(rows, options) // options.accumulate
+    return make_sparsity(find_groups(student), module, options, steps=steps)
+
+
+def require_weights(module: nn.Module, student: Graph) -> None:
+    """Raises: UnsupportedError: E406, nothing in the module can be trained."""
+    if not any(p.requires_grad for p in module.parameters()):
+        raise UnsupportedError("E406", f"{student.path.name} has no weights that training could change")
+
+
+def runner_of(form: Form, module: nn.Module, setting: Setting) -> Callable[..., Any]:
+    """What is called in training: compiled where that is asked for."""
+    wanted = setting.options.compile
+    use = can_compile(setting.arithmetic.device) if wanted is None else wanted
+    runner = form.runner(module)
+    return torch.compile(runner) if use and not form.row_by_row else runner
