@@ -146,8 +146,10 @@ def sliced(data: HostType, *_: HostType, **__: Any) -> int | None:
     return 1 if data.rank == 1 else None
 
 
-def unsqueezed(data: HostType, axes: HostType | None = None, **_: Any) -> int | None:
-    several = axes is not None and isinstance(axes.value, list) and len(axes.value) != 1
+def unsqueezed(data: HostType, axes: HostType | list[int] | None = None, **_: Any) -> int | None:
+    """From opset 13 on the axes are an input."""
+    places = axes.value if isinstance(axes, HostType) else axes
+    several = isinstance(places, list) and len(places) != 1
     return 1 if data.rank == 0 and not several else None
 
 

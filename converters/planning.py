@@ -279,7 +279,7 @@ def attribute(proto: AttributeProto, node: NodeProto, scope: Scope) -> Any:
     if proto.ref_attr_name:
         raise refused(node, f"reference {proto.ref_attr_name}", scope)
     if proto.type == AttributeProto.GRAPH:
-        return plan_graph(proto.g, scope.inner())
+        return plan_graph(proto.g, inner_scope(node, proto.g, scope))
     value = attribute_value(proto)
     return widened(proto.name, value) if scope.master else value
 
@@ -295,6 +295,16 @@ def attribute_value(proto: AttributeProto) -> Any:
     if proto.type == AttributeProto.STRINGS:
         return [text.decode(errors="replace") for text in value]
     return value
+
+
+def inner_scope(node: NodeProto, graph: GraphProto, scope: Scope) -> Scope:
+    """Of a subgraph; a Loop gives its body the number of the trip, and that it goes on."""
+    inner = scope.inner()
+    if node.op_type == "Loop":
+        number, going = graph.input[:2]
+        inner.hosts[number.name] = HostType(0, TensorProto.INT64)
+        inner.hosts[going.name] = HostType(0, TensorProto.BOOL, value=True)
+    return inner
 
 
 def reference_step(node: NodeProto, scope: Scope) -> Step:

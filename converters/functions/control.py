@@ -14,22 +14,21 @@ def if_(cond: bool, *, then_branch: Body, else_branch: Body) -> tuple[Any, ...]:
     return tuple(then_branch() if cond else else_branch())
 
 
-def loop(
-    M: int | None = None, cond: bool | None = None, *v_initial: Any, body: Body, _device: torch.device
-) -> tuple[Any, ...]:
-    """What the body carries at the end, then what it gave in each trip, stacked along a new first axis."""
+def loop(M: int | None = None, cond: bool | None = None, *v_initial: Any, body: Body) -> tuple[Any, ...]:
+    """What the body carries at the end, then what it gave in each trip, stacked along a new first axis.
+
+    The body gets the number of the trip, and that it goes on, as Python's numbers.
+    """
     carried, trips, trip = list(v_initial), [], 0
     going = cond is None or bool(cond)
     while going and (M is None or trip < M):
-        number = torch.tensor(trip, device=_device)
-        outputs = body(number, torch.tensor(True, device=_device), *carried)
+        outputs = body(trip, True, *carried)
         going, carried = bool(outputs[0]), outputs[1 : 1 + len(carried)]
         trips.append(outputs[1 + len(carried) :])
         trip += 1
     if trips:
         return *carried, *(stacked(values) for values in zip(*trips, strict=True))
-    number, stay = torch.tensor(0, device=_device), torch.tensor(False, device=_device)
-    return *carried, *nothing(body, [number, stay, *carried], 1 + len(carried))
+    return *carried, *nothing(body, [0, True, *carried], 1 + len(carried))
 
 
 def scan(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.converters.against_ort import feeds_of, in_torch, node_agrees, node_model
+from tests.converters.against_ort import feeds_of, in_torch, node_agrees, node_model, same
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 3, 4)).astype(np.float32)
@@ -125,3 +125,22 @@ def test_equations_are_those_of_einsum(equation):
 def test_dropout_rests_outside_training(opset):
     ratio = {"ratio": 0.3} if opset < 12 else {}
     node_agrees("Dropout", [X], opset=opset, **ratio)
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_extents_are_numbers_in_old_opsets_too(opset):
+    added, removed = ("<axes = [0]>(n)", "<axes = [0]>(e)") if opset < 13 else ("(n, zeros)", "(e, zeros)")
+    text = f"""<ir_version: 7, opset_import: ["" : {opset}]>
+    g (float[a, b, c] x) => (float[r, s] y) {{
+      zeros = Constant<value_ints = [0]>()
+      zero = Constant<value_int = 0>()
+      rest = Constant<value_ints = [-1]>()
+      shape = Shape(x)
+      n = Gather(shape, zero)
+      e = Unsqueeze{added}
+      m = Squeeze{removed}
+      f = Unsqueeze{added.replace("(n", "(m")}
+      wanted = Concat<axis = 0>(f, rest)
+      y = Reshape(x, wanted)
+    }}"""
+    same(text, {"x": X})
