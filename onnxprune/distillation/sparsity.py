@@ -107,7 +107,7 @@ class GrowingPenalty(Sparsity):
 
     def pick(self, module: nn.Module) -> None:
         """Choose now, in place; the penalty of the others ends."""
-        norms = self.filters.sums(module, lambda weight: weight.detach().double().cpu().abs())
+        norms = self.filters.sums(module, lambda weight: weight.detach().cpu().double().abs())
         self.chosen = lowest(norms, self.sites.group, self.keep).to(self.factors.device)
         self.factors = self.factors * self.chosen
 
@@ -143,7 +143,7 @@ class SoftPruning(Sparsity):
         self.sites, self.filters, self.keep = sites, filters, keep
 
     def after_epoch(self, module: nn.Module, *, last: bool) -> None:
-        squares = self.filters.sums(module, lambda weight: weight.detach().double().cpu().square())
+        squares = self.filters.sums(module, lambda weight: weight.detach().cpu().double().square())
         chosen = lowest(squares, self.sites.group, self.keep)
         (self.sites if last else self.filters).erase(module, chosen)
 
