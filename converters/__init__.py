@@ -16,6 +16,7 @@ master.py       half precision computed as float32
 planning.py     from a graph to a plan
 walking.py      running a plan
 module.py       the nn.Module
+reading.py      which values are read as numbers alone
 round_trip.py   to_torch and to_onnx
 """
 

@@ -15,7 +15,7 @@ from onnxprune.onnx_file import Initializer
 
 Array = NDArray[Any]
 MOST = 4096  # elements of what is folded
-LARGER = ("ConstantOfShape", "Expand", "Range", "Tile", "Pad", "Resize", "Upsample")  # than their inputs
+LARGER = ("Pad", "Resize", "Upsample")  # than their inputs
 GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
@@ -40,7 +40,23 @@ def foldable(array: Array) -> bool:
 
 
 def grows(node: NodeProto, inputs: Sequence[Array]) -> bool:
-    """Whether the result may be larger than what it is made of."""
-    if node.op_type == "ConstantOfShape":
-        return prod(inputs[0].tolist()) > MOST
+    """Whether the result may be larger than `MOST`."""
+    match node.op_type, [array.reshape(-1).tolist() for array in inputs]:
+        case "ConstantOfShape", [shape]:
+            return prod(shape) > MOST
+        case "Expand", [data, shape]:
+            return len(data) * prod(shape) > MOST
+        case "Tile", [data, repeats]:
+            return len(data) * prod(repeats) > MOST
+        case "Range", [[start], [limit], [delta]]:
+            return abs(limit - start) > MOST * abs(delta)
     return node.op_type in LARGER
+
+
+def shape_constant(node: NodeProto, extents: Sequence[int]) -> Initializer:
+    """What Shape or Size gives of a tensor whose extents are known."""
+    name = node.output[0]
+    limits = {a.name: a.i for a in node.attribute}
+    values = list(extents)[limits.get("start", 0) : limits.get("end")]
+    array = np.array(values if node.op_type == "Shape" else prod(extents), np.int64)
+    return Initializer(name, numpy_helper.from_array(array, name), Path(), node)

@@ -173,6 +173,15 @@ def filled(shape: HostType, **_: Any) -> int | None:
     return 1 if short else None
 
 
+def expand(data: Host, shape: Host) -> Host:
+    items = data if isinstance(data, list) else [data]
+    return items * shape[0] if len(items) == 1 else items
+
+
+def expanded(_: HostType, shape: HostType) -> int | None:
+    return filled(shape)
+
+
 def elementwise(function: Callable[..., Number]) -> HostOperator:
     return HostOperator(each(function), highest)
 
@@ -194,6 +203,7 @@ HOST: dict[str, HostOperator] = {
     "ConstantOfShape": HostOperator(constant_of_shape, filled),
     "Div": elementwise(divide),
     "Equal": elementwise(operator.eq),
+    "Expand": HostOperator(expand, expanded),
     "Floor": elementwise(lambda a: float(math.floor(a))),
     "Gather": HostOperator(gather, of_indices),
     "Greater": elementwise(operator.gt),

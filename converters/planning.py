@@ -12,7 +12,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, num
 
 from onnxprune.converters.carrying import Carried
 from onnxprune.converters.folding import MOST as MOST_FOLDED
-from onnxprune.converters.folding import folded
+from onnxprune.converters.folding import folded, shape_constant
 from onnxprune.converters.functions.reference import by_reference
 from onnxprune.converters.host import HOST, HostType
 from onnxprune.converters.master import widened
@@ -40,6 +40,8 @@ class Scope:
         foreign: Values that numpy holds because torch cannot.
         carried: Quantised values that are floats here.
         master: Half precision is computed as float32.
+        lengths: Extents of values of one axis, where shape inference knows them.
+        numbers: Values that are read as Python numbers alone.
         folded: Constants that planning computed from others.
         uses: How the tensors of constants are used, (op_type, input position), filled while planning.
     """
@@ -49,6 +51,8 @@ class Scope:
     foreign: frozenset[str]
     carried: Carried = field(default_factory=Carried)
     master: bool = False
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    numbers: frozenset[str] = frozenset()
     folded: set[str] = field(default_factory=set)
     hosts: dict[str, HostType] = field(default_factory=dict)
     uses: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
@@ -132,13 +136,26 @@ def fold(node: NodeProto, scope: Scope) -> bool:
     """Whether a node's outputs are constants, which are then added to the scope, in place."""
     if node.domain not in ("", "ai.onnx") or scope.foreign.intersection(node.input):
         return False
-    arrays = [
-        scope.constants[name].array() for name in node.input if name in scope.constants and small(name, scope)
-    ]
-    made = folded(node, arrays, {"": scope.versions.get("", 1)}) if len(arrays) == len(node.input) else {}
+    extents = known_extents(node.input[0], scope) if node.op_type in SHAPE_OPERATORS else None
+    if extents is not None:
+        made = {node.output[0]: shape_constant(node, extents)}
+    elif all(name in scope.constants and small(name, scope) for name in node.input):
+        arrays = [scope.constants[name].array() for name in node.input]
+        made = folded(node, arrays, {"": scope.versions.get("", 1)})
+    else:
+        made = {}
     scope.constants.update(made)
     scope.folded.update(made)
     return bool(made)
+
+
+def known_extents(name: str, scope: Scope) -> tuple[int, ...] | None:
+    """Of a constant, or of a list of numbers, whose length depends on no input's extents."""
+    if name in scope.constants:
+        return scope.constants[name].shape
+    if name in scope.hosts and scope.hosts[name].rank == 0:
+        return ()
+    return (scope.lengths[name],) if name in scope.hosts and name in scope.lengths else None
 
 
 def small(name: str, scope: Scope) -> bool:
@@ -169,7 +186,9 @@ def host_type(node: NodeProto, keywords: Mapping[str, Any], scope: Scope) -> Hos
     """Rank and type of what a node gives, where Python numbers can compute it."""
     types = [known_host(name, scope) for name in node.input if name]
     present = [t for t in types if t is not None]
-    if not present or len(present) < len(types) or is_float_constant(present):
+    if not present or len(present) < len(types):
+        return None
+    if is_float_constant(present) and node.output[0] not in scope.numbers:
         return None
     rank = HOST[node.op_type].rank(*present, **keywords)
     if rank is None:

@@ -19,6 +19,7 @@ from onnxprune.converters.master import half_values
 from onnxprune.converters.module import OnnxModule
 from onnxprune.converters.naming import distinct
 from onnxprune.converters.planning import Scope, plan_graph
+from onnxprune.converters.reading import read_as_numbers
 from onnxprune.converters.table import has_function
 from onnxprune.converters.types import HALF, NUMPY_ONLY, Array, array_of, tensor_of
 from onnxprune.onnx_file import Graph, Initializer
@@ -58,11 +59,16 @@ def to_torch(
         name for name, _ in all_constants(distinct(graph.model).graph, graph.path.parent)
     }
     constants |= sparse_constants(model.graph)
-    types = value_types(model, constants)
+    typed = typed_values(model)
+    types = {name: elem_type_of(type_) for name, type_ in typed.items()}
+    types |= {name: c.proto.data_type for name, c in constants.items()}
     carried = carried_values(list(all_graphs(model.graph)), constants, types)
     foreign = {name for name, type_ in types.items() if type_ in NUMPY_ONLY}
     foreign -= carried.types.keys() | carried.constants
-    scope = Scope(versions, constants, frozenset(foreign), carried, master)
+    kept = {output.name for part in all_graphs(model.graph) for output in part.output}
+    numbers = read_as_numbers(list(all_nodes(model.graph)), kept, versions)
+    lengths = lengths_of(typed)
+    scope = Scope(versions, constants, frozenset(foreign), carried, master, lengths, numbers)
     plan = plan_graph(model.graph, scope)
     wanted = trainable or (lambda name: looks_like_weight(name, scope))
     tensors = dict(tensors_of(scope, lambda name: name in own and wanted(name)))
@@ -156,15 +162,20 @@ def sparse_constants(graph: GraphProto) -> dict[str, Initializer]:
     return found
 
 
-def value_types(model: ModelProto, constants: Mapping[str, Initializer]) -> dict[str, int]:
-    """ONNX's element types of values, as far as they are known."""
+def typed_values(model: ModelProto) -> dict[str, TypeProto]:
+    """Types of values, as far as they are known."""
     try:
         typed = infer_shapes(model, strict_mode=False)
     except (RuntimeError, ValueError):  # the types that the file states must do
         typed = model
     infos = (i for g in all_graphs(typed.graph) for i in (*g.input, *g.value_info, *g.output))
-    found = {info.name: elem_type_of(info.type) for info in infos}
-    return found | {name: c.proto.data_type for name, c in constants.items()}
+    return {info.name: info.type for info in infos}
+
+
+def lengths_of(types: Mapping[str, TypeProto]) -> dict[str, int]:
+    """Extents of values of one axis."""
+    shapes = {name: type_.tensor_type.shape.dim for name, type_ in types.items()}
+    return {name: dims[0].dim_value for name, dims in shapes.items() if len(dims) == 1 and dims[0].dim_value}
 
 
 def elem_type_of(type_: TypeProto) -> int:
