@@ -127,6 +127,21 @@ def rms_normalization(
     return (wide * inverse).to(X.dtype) * scale
 
 
+def simplified_layer_normalization(
+    X: Tensor,
+    scale: Tensor,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+    _outputs: int,
+) -> Any:
+    """RMSNormalization as ONNX Runtime writes it into the default domain."""
+    axes = tuple(range(axis % X.dim(), X.dim()))
+    inverse = torch.rsqrt(widened(X).square().mean(axes, keepdim=True) + epsilon)
+    return (rms_normalization(X, scale, axis=axis, epsilon=epsilon), inverse)[:_outputs]
+
+
 def widened(X: Tensor) -> Tensor:
     return X.float() if X.dtype in HALF else X
 
@@ -181,8 +196,9 @@ OPERATORS: dict[str, dict[int, Function]] = {
     "GroupNormalization": {18: group_normalization_18, 21: group_normalization},
     "InstanceNormalization": {6: instance_normalization},
     "LRN": {1: lrn},
-    "LayerNormalization": {17: layer_normalization},
+    "LayerNormalization": {1: layer_normalization},  # ONNX Runtime writes it from opset 7 on
     "LpNormalization": {1: lp_normalization},
     "MeanVarianceNormalization": {9: mean_variance_normalization},
     "RMSNormalization": {23: rms_normalization},
+    "SimplifiedLayerNormalization": {1: simplified_layer_normalization},
 }
