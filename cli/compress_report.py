@@ -38,7 +38,8 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
         f"on {latency['provider']}"
     )
     final = summary["final"]
-    output.line(f"* best on the search part: {final['path']}, from {final['from']}.onnx")
+    output.line(f"* best on the search part, and so the result: {final['from']}.onnx, also written as")
+    output.line(f"  {final['path']}")
 
 
 def figure(metric: str, value: float) -> str:

@@ -171,14 +171,20 @@ def reconstruct_box(work: Work) -> tuple[str, ...]:
     feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH))
     model = reconstruct(work.groups, masks, feeds, options=options)
     add_provenance(model, work.graph, masks)
-    report = write_changed(work, model, "reconstructed.onnx", source=work.graph.path)
+    report = write_changed(work, model, "reconstructed.onnx", source=work.graph)
     document = {"options": asdict(options), "verification": report.to_json()}
     write_json(work.at("reconstruct.json"), document)
     return ("reconstruct.json", *with_weights(work, "reconstructed.onnx"))
 
 
-def write_changed(work: Work, model: ModelProto, name: str, *, source: Path) -> VerificationReport:
+def write_changed(work: Work, model: ModelProto, name: str, *, source: Graph) -> VerificationReport:
     """Write a model whose weights were changed after pruning, and prove what can be proven of it.
+
+    Args:
+        work: What is at hand.
+        model: To write; its external references are those of `source`.
+        name: Of the file.
+        source: The model that it was made of.
 
     Raises:
         VerificationError: E801; nothing was written.
@@ -193,8 +199,8 @@ def write_changed(work: Work, model: ModelProto, name: str, *, source: Path) -> 
         reports.append(report)
         require_ok(report)
 
-    external = external_locations(work.graph.model)
-    saved = save_model(model, work.at(name), source=source, force=True, check=check, external=external)
+    external = external_locations(source.model)
+    saved = save_model(model, work.at(name), source=source.path, force=True, check=check, external=external)
     for warning in saved.warnings:
         work.listener.warn(warning)
     return reports[0]

@@ -21,7 +21,17 @@ from onnxprune.compression.judging import baseline_box, choose_box, latency_box,
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.report import report_box
-from onnxprune.compression.run_folder import CONFIG, RunFolder, check_new, clear, make_run, now, open_run
+from onnxprune.compression.run_folder import (
+    CONFIG,
+    RunFolder,
+    check_new,
+    clear,
+    half_written,
+    locked,
+    make_run,
+    now,
+    open_run,
+)
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
@@ -164,7 +174,8 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     options = options_of(run)
     work = make_work(options, run, listener)
     require_same(run, identity(options, work.graph))
-    with recorded(run):
+    with locked(run.path), recorded(run):
+        clear(half_written(run.path))
         if work.parts.told:
             listener.note(work.parts.told)
         for warning in work.graph.warnings:
@@ -196,6 +207,9 @@ def recorded(run: RunFolder) -> Iterator[None]:
         raise
     except (KeyboardInterrupt, SystemExit):
         run.update(status="interrupted", ended=now())
+        raise
+    except Exception as error:
+        run.update(status="failed", ended=now(), error=f"{type(error).__name__}: {error}")
         raise
     run.update(status="done", ended=now())
 

@@ -7,7 +7,9 @@ it read are still what it read. Every file is written under another name and ren
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,6 +18,9 @@ from typing import Any
 
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file.saving import disk_errors, flush_folder
+
+if sys.platform != "win32":
+    import fcntl
 
 RECORD = "run.json"
 CONFIG = "config.toml"
@@ -146,7 +151,7 @@ class RunFolder:
 
     def log(self, text: str) -> None:
         """A line in log.txt."""
-        with (self.path / LOG).open("a", encoding="utf-8") as file:
+        with disk_errors(self.path / LOG, len(text)), (self.path / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{now()}  {text}\n")
 
     def warn(self, text: str) -> None:
@@ -183,16 +188,17 @@ def make_run(path: Path, facts: Document) -> RunFolder:
     """A new run; files of an earlier one are removed, others are left alone."""
     with disk_errors(path, BLOCK):
         path.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path, BLOCK), locked(path):
         (path / RECORD).unlink(missing_ok=True)
         clear([*half_written(path), *(path / name for name in OURS if (path / name).exists())])
-        record = {"format": FORMAT, "status": "running", **facts, "warnings": [], "boxes": {}}
+        record = {"format": FORMAT, "status": "new", **facts, "warnings": [], "boxes": {}}
         run = RunFolder(path, record)
         run.save()
     return run
 
 
 def open_run(path: Path) -> RunFolder:
-    """A run that is there, without what a killed process left half-written.
+    """A run that is there.
 
     Raises:
         UsageError: E208, there is none, or it is damaged or of another version.
@@ -202,8 +208,28 @@ def open_run(path: Path) -> RunFolder:
     record = read_json(path / RECORD)
     if record.get("format") != FORMAT or not isinstance(record.get("boxes"), dict):
         raise UsageError("E208", f"{path / RECORD} is no record of a compression", hint="start a new run")
-    clear(half_written(path))
     return RunFolder(path, record)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out of a run, until this one ends in whatever way; not on Windows.
+
+    Raises:
+        UsageError: E208, another process works there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError("E208", f"another process works in {path}", hint="wait for its end") from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def half_written(path: Path) -> list[Path]:

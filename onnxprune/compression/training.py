@@ -91,7 +91,7 @@ def distill_box(work: Work) -> tuple[str, ...]:
         except Stopped:
             raise KeyboardInterrupt from None
     trained = load_graph(result.path)
-    report = write_changed(work, trained.model, "student.onnx", source=result.path)
+    report = write_changed(work, trained.model, "student.onnx", source=trained)
     document = {"started_from": started_from, **summary(result), "verification": report.to_json()}
     write_json(work.at("distill.json"), document)
     return ("distill.json", *with_weights(work, "student.onnx"))

@@ -10,6 +10,7 @@ import pytest
 from onnxprune.compression import RunFolder, compress, resume, start
 from onnxprune.compression.compress import BOXES
 from onnxprune.compression.listener import Listener
+from onnxprune.compression.run_folder import locked
 from onnxprune.errors import UsageError
 from tests.compression.conftest import continued, hashes, killed, options, write_samples
 
@@ -110,6 +111,13 @@ def test_another_option_is_refused_and_the_same_one_is_not(finished: RunFolder) 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         resume(tmp_path, {})
+
+
+@posix
+def test_a_second_process_is_kept_out(finished: RunFolder) -> None:
+    with locked(finished.path), pytest.raises(UsageError, match="another process works in"):
+        compress(resume(finished.path, {}))
+    compress(resume(finished.path, {}))
 
 
 def test_a_damaged_record_is_told(finished: RunFolder) -> None:
