@@ -334,7 +334,7 @@ def reference_step(node: NodeProto, scope: Scope) -> Step:
     )
     domains = {node.domain: scope.versions.get("" if node.domain == "ai.onnx" else node.domain, 1)}
     keywords = {"_node": node.SerializeToString(), "_opsets": domains | {"": scope.versions.get("", 1)}}
-    return step_of(node, by_reference, sources, keywords)
+    return step_of(node, by_reference, sources, keywords, frozenset({"_device"}))
 
 
 # --- lifetimes -------------------------------------------------------------------------------------------
