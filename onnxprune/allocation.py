@@ -10,6 +10,8 @@ class (0 best, 1 worst), d = the group's depth (0 first, 1 last):
     isomorphic   1 - q in the class      the same share of every class of groups that are built alike
     shallow      (1 - q) / (1 - d)       k = 1 - t (1 - d): the early groups lose most
     deep         (1 - q) / d             k = 1 - t d: the late groups lose most
+    absolute     s                       one threshold, for scores that are comparable over groups (obs)
+    per-mac      s / MACs                the same, by the MACs that go with a channel
 """
 
 from collections import defaultdict
@@ -99,6 +101,19 @@ def by_depth(scores: Scores, groups: Groups, loss: Callable[[float], float]) -> 
     }
 
 
+def absolute(scores: Scores, _groups: Groups) -> Preferences:
+    return {name: np.asarray(values, np.float64) for name, values in scores.items()}
+
+
+def per_mac(scores: Scores, groups: Groups) -> Preferences:
+    """What a channel is worth for each MAC that it costs in the whole model."""
+    cost_model = CostModel(groups)
+    lowered = np.maximum(cost_model.channels - np.eye(len(groups), dtype=np.int64), 0)
+    whole = cost_model.count_kept(cost_model.channels[None]).macs
+    saved = dict(zip(cost_model.names, (whole - cost_model.count_kept(lowered).macs).tolist(), strict=True))
+    return {name: np.asarray(values) / max(1, saved[name]) for name, values in scores.items()}
+
+
 ALLOCATIONS: dict[str, Callable[[Scores, Groups], Preferences]] = {
     "uniform": uniform,
     "global": global_mean,
@@ -106,6 +121,8 @@ ALLOCATIONS: dict[str, Callable[[Scores, Groups], Preferences]] = {
     "isomorphic": isomorphic,
     "shallow": shallow,
     "deep": deep,
+    "absolute": absolute,
+    "per-mac": per_mac,
 }
 
 Pattern = tuple[tuple[tuple[tuple[str, int], ...], int, str], ...]

@@ -6,18 +6,19 @@
 A form is made of a node, the extents of its inputs by slot, and whether an input holds a weight.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.calibration.windows import conv_columns, transposed_columns
+from onnxprune.calibration.windows import Positions, conv_columns, singles, transposed_columns
 from onnxprune.onnx_file import Node
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class NoForm(Exception):
@@ -32,34 +33,41 @@ class Form:
         data, weight: Input slots.
         bias: Input slot, where the operator has one; None otherwise.
         axis: Of the output's channels.
-        columns: (x, y) -> (g, rows, K); of y the extents alone matter.
-        targets: y -> (g, rows, M).
+        columns: (x, y, at) -> (g, rows, K) at some output positions; of y the extents alone matter.
+        targets: (y, at) -> (g, rows, M).
         matrix: w -> (g, K, M).
         weight_of: (g, K, M) -> w.
         places: (extent of the data's channel axis,) -> (channels, k) columns of each input channel, counted
             over all groups one after the other.
         bias_scale: y contains this times the bias.
+        spatial: The output has positions, all axes behind the channels.
     """
 
     data: int
     weight: int
     bias: int | None
     axis: int
-    columns: Callable[[Array, Array], Floats]
-    targets: Callable[[Array], Floats]
+    columns: Callable[[Array, Array, Positions], Floats]
+    targets: Callable[[Array, Positions], Floats]
     matrix: Callable[[Array], Floats]
     weight_of: Callable[[Floats], Array]
     places: Callable[[int], NDArray[np.int64]]
     bias_scale: float = 1.0
+    spatial: bool = False
+
+    def positions(self, y: Array, most: int, rng: np.random.Generator) -> Positions:
+        """At most so many places of an output, drawn; None: all."""
+        there = prod(y.shape[2:]) if self.spatial else 0
+        return rng.choice(there, most, replace=False) if there > most else None
 
 
-def form_of(node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[int], bool]) -> Form:
+def form_of(node: Node, shapes: dict[int, tuple[int, ...]], constant: Set[int]) -> Form:
     """The product that a node is.
 
     Args:
         node: A contraction.
         shapes: Extents of its inputs by slot, of its weight at least.
-        constant: Whether an input slot holds a weight.
+        constant: Input slots that hold a weight.
 
     Raises:
         NoForm: It is none that is known, or its weight is computed.
@@ -70,7 +78,7 @@ def form_of(node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[
     return make(node, shapes, constant)
 
 
-def conv(node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[int], bool]) -> Form:
+def conv(node: Node, shapes: dict[int, tuple[int, ...]], constant: Set[int]) -> Form:
     """Conv: X (N, C, ...), W (M, C/g, k...)."""
     require_weight(constant, 1)
     group, shape = int(node.attr("group", 1)), shapes[1]
@@ -80,15 +88,16 @@ def conv(node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[int
         weight=1,
         bias=2,
         axis=1,
-        columns=lambda x, _y: conv_columns(node, x, kernel),
-        targets=lambda y: by_channel(y, group),
+        columns=lambda x, _y, at: conv_columns(node, x, kernel, at),
+        targets=lambda y, at: by_channel(y, group, at),
         matrix=lambda w: w.astype(np.float64).reshape(group, shape[0] // group, -1).transpose(0, 2, 1),
         weight_of=lambda m: m.transpose(0, 2, 1).reshape(shape),
-        places=lambda extent: np.arange(extent * int(np.prod(kernel))).reshape(extent, -1),
+        places=lambda extent: np.arange(extent * prod(kernel)).reshape(extent, -1),
+        spatial=True,
     )
 
 
-def conv_transpose(node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[int], bool]) -> Form:
+def conv_transpose(node: Node, shapes: dict[int, tuple[int, ...]], constant: Set[int]) -> Form:
     """ConvTranspose: X (N, C, ...), W (C, M/g, k...)."""
     require_weight(constant, 1)
     group, shape = int(node.attr("group", 1)), shapes[1]
@@ -108,15 +117,16 @@ def conv_transpose(node: Node, shapes: dict[int, tuple[int, ...]], constant: Cal
         weight=1,
         bias=2,
         axis=1,
-        columns=lambda x, y: transposed_columns(node, x, kernel, y.shape[2:]),
-        targets=lambda y: by_channel(y, group),
+        columns=lambda x, y, at: transposed_columns(node, x, kernel, y, at),
+        targets=lambda y, at: by_channel(y, group, at),
         matrix=matrix,
         weight_of=weight_of,
-        places=lambda extent: np.arange(extent * int(np.prod(kernel))).reshape(extent, -1),
+        places=lambda extent: np.arange(extent * prod(kernel)).reshape(extent, -1),
+        spatial=True,
     )
 
 
-def gemm(node: Node, _shapes: dict[int, tuple[int, ...]], constant: Callable[[int], bool]) -> Form:
+def gemm(node: Node, _shapes: dict[int, tuple[int, ...]], constant: Set[int]) -> Form:
     """Gemm: alpha * A' B' + beta * C."""
     require_weight(constant, 1)
     alpha, beta = float(node.attr("alpha", 1.0)), float(node.attr("beta", 1.0))
@@ -128,8 +138,8 @@ def gemm(node: Node, _shapes: dict[int, tuple[int, ...]], constant: Callable[[in
         weight=1,
         bias=2,
         axis=1,
-        columns=lambda x, _y: (x.T if turn_a else x).astype(np.float64)[None],
-        targets=lambda y: y.astype(np.float64)[None],
+        columns=lambda x, _y, _at: singles(x.T if turn_a else x)[None],
+        targets=lambda y, _at: singles(y)[None],
         matrix=lambda w: alpha * (w.T if turn_b else w).astype(np.float64)[None],
         weight_of=lambda m: (m[0].T if turn_b else m[0]) / alpha,
         places=lambda extent: np.arange(extent).reshape(extent, 1),
@@ -137,24 +147,24 @@ def gemm(node: Node, _shapes: dict[int, tuple[int, ...]], constant: Callable[[in
     )
 
 
-def matmul(_node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[int], bool]) -> Form:
+def matmul(_node: Node, shapes: dict[int, tuple[int, ...]], constant: Set[int]) -> Form:
     """MatMul: (..., K) times (K, N), or (M, K) times (..., K, N)."""
-    right = constant(1)
+    right = 1 in constant
     slot = 1 if right else 0
     require_weight(constant, slot)
     if len(shapes[slot]) != 2:
         raise NoForm(f"its weight has {len(shapes[slot])} axes, not 2")
 
-    def rows(x: Array) -> Floats:  # (..., rows, features) -> (1, rows, features)
+    def rows(x: Array, _at: Positions) -> Floats:  # (..., rows, features) -> (1, rows, features)
         ordered = x if right or x.ndim < 2 else np.swapaxes(x, -1, -2)
-        return ordered.astype(np.float64).reshape(1, -1, ordered.shape[-1])
+        return singles(ordered).reshape(1, -1, ordered.shape[-1])
 
     return Form(
         data=1 - slot,
         weight=slot,
         bias=None,
         axis=-1 if right else -2,
-        columns=lambda x, _y: rows(x),
+        columns=lambda x, _y, at: rows(x, at),
         targets=rows,
         matrix=lambda w: (w if right else w.T).astype(np.float64)[None],
         weight_of=lambda m: m[0] if right else m[0].T,
@@ -162,7 +172,7 @@ def matmul(_node: Node, shapes: dict[int, tuple[int, ...]], constant: Callable[[
     )
 
 
-Make = Callable[[Node, dict[int, tuple[int, ...]], Callable[[int], bool]], Form]
+Make = Callable[[Node, dict[int, tuple[int, ...]], Set[int]], Form]
 FORMS: dict[tuple[str, str], Make] = {
     ("", "Conv"): conv,
     ("", "ConvTranspose"): conv_transpose,
@@ -171,13 +181,14 @@ FORMS: dict[tuple[str, str], Make] = {
 }
 
 
-def require_weight(constant: Callable[[int], bool], slot: int) -> None:
+def require_weight(constant: Set[int], slot: int) -> None:
     """Raises: NoForm: the slot holds no weight."""
-    if not constant(slot):
+    if slot not in constant:
         raise NoForm("its weight is computed, or behind an operator that cannot be undone")
 
 
-def by_channel(y: Array, group: int) -> Floats:
+def by_channel(y: Array, group: int, at: Positions) -> Floats:
     """(N, M, ...) -> (g, N * positions, M/g)."""
-    split = y.astype(np.float64).reshape(y.shape[0], group, y.shape[1] // group, -1)  # (N, g, M/g, P)
-    return split.transpose(1, 0, 3, 2).reshape(group, -1, y.shape[1] // group)
+    split = y.reshape(y.shape[0], group, y.shape[1] // group, -1)  # (N, g, M/g, P)
+    split = split if at is None else split[..., at]
+    return singles(split.transpose(1, 0, 3, 2)).reshape(group, -1, y.shape[1] // group)

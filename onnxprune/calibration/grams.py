@@ -1,14 +1,17 @@
-"""Least squares from sums alone: X^T X and X^T Y added up over batches, in double precision.
+"""Least squares from sums alone: X^T X and X^T Y of batches, added up in double precision.
 
 Nothing of the batches themselves is kept: (K + M) * K * 8 bytes a group of columns, however many there are.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass
@@ -35,15 +38,26 @@ class Gram:
         xx, xy = np.zeros((groups, k, k)), np.zeros((groups, k, m))
         return Gram(xx, xy, np.zeros((groups, k)), np.zeros((groups, m)), np.zeros((groups, m)))
 
-    def add(self, x: Floats, y: Floats) -> None:
-        """Rows x (g, n, K) and y (g, n, M), in place."""
+    def add(self, x: Rows, y: Rows) -> None:
+        """Rows x (g, n, K) and y (g, n, M), in place; products of one batch in its own precision."""
         for g in range(len(x)):  # one by one: numpy takes the symmetric product for x.T @ x
             self.xx[g] += x[g].T @ x[g]
             self.xy[g] += x[g].T @ y[g]
-        self.x += x.sum(1)
-        self.y += y.sum(1)
-        self.yy += np.square(y).sum(1)
+        self.x += x.sum(1, dtype=np.float64)
+        self.y += y.sum(1, dtype=np.float64)
+        self.yy += np.square(y).sum(1, dtype=np.float64)
         self.count += x.shape[1]
+
+    def without_targets(self) -> "Gram":
+        """The same columns; sums over y begin anew."""
+        zero = np.zeros_like
+        return Gram(self.xx, zero(self.xy), self.x, zero(self.y), zero(self.yy), self.count)
+
+    def add_targets(self, x: Rows, y: Rows) -> None:
+        """Other y (g, n, M) for rows x that were added before, in place."""
+        self.xy += x.transpose(0, 2, 1) @ y
+        self.y += y.sum(1, dtype=np.float64)
+        self.yy += np.square(y).sum(1, dtype=np.float64)
 
     @property
     def finite(self) -> bool:
@@ -78,6 +92,10 @@ class Gram:
         square = (weight * (self.xx @ weight)).sum((1, 2))
         return float(max(0.0, (self.yy.sum(1) - 2 * cross + square).sum()))
 
+    def relative_error(self, weight: Floats, bias: Floats) -> float:
+        """Sum of |y - x w - b|^2 as a share of |y - mean(y)|^2."""
+        return self.less(bias).error(weight) / max(self.spread(), TINY)
+
     def spread(self) -> float:
         """Sum of |y - mean(y)|^2."""
         return float(max(0.0, (self.yy - np.square(self.y) / max(1, self.count)).sum()))
@@ -110,9 +128,7 @@ def least_squares(gram: Gram, weight: Floats, bias: Floats, *, ridge: float, int
         ridge: Damping, as a share of the mean diagonal.
         intercept: Fit the bias too; else it stays.
     """
-    scale = max(gram.spread(), np.finfo(np.float64).tiny)
-    fixed = gram.less(bias)
-    used = gram.centred() if intercept else fixed
+    used = gram.centred() if intercept else gram.less(bias)
     rest = used.xy - used.xx @ weight
     diagonal = np.einsum("gkk->gk", used.xx).mean(1)
     damped = used.xx + (ridge * np.where(diagonal > 0, diagonal, 1.0))[:, None, None] * np.eye(
@@ -122,4 +138,4 @@ def least_squares(gram: Gram, weight: Floats, bias: Floats, *, ridge: float, int
     shift = bias
     if intercept:
         shift = (gram.y - np.einsum("gk,gkm->gm", gram.x, found)) / max(1, gram.count)
-    return Fit(found, shift, fixed.error(weight) / scale, gram.less(shift).error(found) / scale)
+    return Fit(found, shift, gram.relative_error(weight, bias), gram.relative_error(found, shift))

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from onnxprune.onnx_file import Node
 
 Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
+Positions = NDArray[np.int64] | None  # places among all output positions; None: every one
 Pairs = list[tuple[int, int]]  # (before, after) of each spatial axis; negative ones crop
 
 
@@ -55,37 +57,46 @@ def unfold(x: Array, kernel: Sequence[int], strides: Sequence[int], dilations: S
     return as_strided(x, (*x.shape[:2], *out, *kernel), (*x.strides[:2], *moves, *taps), writeable=False)
 
 
-def flattened(windows: Array, group: int) -> NDArray[np.float64]:
+def flattened(windows: Array, group: int, at: Positions) -> Floats:
     """(N, C, out..., kernel...) -> (groups, N * positions, C/groups * taps)."""
     spatial = (windows.ndim - 2) // 2
     batch, channels = windows.shape[:2]
+    if at is not None:
+        chosen: Any = (slice(None), slice(None), *np.unravel_index(at, windows.shape[2 : 2 + spatial]))
+        windows, spatial = windows[chosen], 1
     out, kernel = windows.shape[2 : 2 + spatial], windows.shape[2 + spatial :]
     split = windows.reshape(batch, group, channels // group, *out, *kernel)
-    order = (1, 0, *range(3, 3 + spatial), 2, *range(3 + spatial, 3 + 2 * spatial))
+    order = (1, 0, *range(3, 3 + spatial), 2, *range(3 + spatial, split.ndim))
     rows = batch * int(np.prod(out))
-    return split.transpose(order).astype(np.float64).reshape(group, rows, -1)
+    return singles(split.transpose(order)).reshape(group, rows, -1)
 
 
-def conv_columns(node: Node, x: Array, kernel: Sequence[int]) -> NDArray[np.float64]:
+def singles(values: Array) -> Floats:
+    """The same in single precision and in order, in one copy; in double where they are double."""
+    kind = np.float64 if values.dtype == np.float64 else np.float32
+    return values.astype(kind, order="C", copy=False)
+
+
+def conv_columns(node: Node, x: Array, kernel: Sequence[int], at: Positions) -> Floats:
     """What a Conv with such a kernel multiplies its weight by."""
     count = len(kernel)
     x = np.ascontiguousarray(padded(x, padding(node, x.shape[2:], kernel)))
     windows = unfold(x, kernel, steps(node, "strides", count), steps(node, "dilations", count))
-    return flattened(windows, int(node.attr("group", 1)))
+    return flattened(windows, int(node.attr("group", 1)), at)
 
 
-def transposed_columns(
-    node: Node, x: Array, kernel: Sequence[int], out: Sequence[int]
-) -> NDArray[np.float64]:
+def transposed_columns(node: Node, x: Array, kernel: Sequence[int], y: Array, at: Positions) -> Floats:
     """What a ConvTranspose multiplies its weight by, whose taps come in reversed order.
 
     It is a convolution with stride 1 of the input with zeros in between:
 
         x  1 2 3,  stride 2   ->   1 0 2 0 3   ->   windows of the kernel over it
     """
-    count = len(kernel)
+    count, out = len(kernel), y.shape[2:]
     strides, dilations = steps(node, "strides", count), steps(node, "dilations", count)
-    wide = np.zeros((*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], strides, strict=True))))
+    wide = np.zeros(
+        (*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], strides, strict=True))), x.dtype
+    )
     wide[(slice(None), slice(None), *(slice(None, None, s) for s in strides))] = x
     begins = transposed_begins(node, x.shape[2:], kernel, out)
     pairs = []
@@ -93,7 +104,7 @@ def transposed_columns(
         left = (k - 1) * d - begin
         pairs.append((left, o + (k - 1) * d - n - left))
     windows = unfold(np.ascontiguousarray(padded(wide, pairs)), kernel, [1] * count, dilations)
-    return flattened(windows, int(node.attr("group", 1)))
+    return flattened(windows, int(node.attr("group", 1)), at)
 
 
 def transposed_begins(

@@ -9,6 +9,7 @@ distances.py      fpgm
 readers.py        contractions as readers of channels, and their weights
 activations.py    wanda, act-mean-abs, apoz
 rank.py           hrank
+obs.py            obs
 """
 
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from difflib import get_close_matches
 from onnxprune.criteria.activations import act_mean_abs, apoz, wanda
 from onnxprune.criteria.distances import fpgm
 from onnxprune.criteria.magnitude import bn_scale, group_l2, l1, l2, random
+from onnxprune.criteria.obs import obs
 from onnxprune.criteria.options import Feed, Options, Scores
 from onnxprune.criteria.rank import hrank
 from onnxprune.errors import UsageError
@@ -49,6 +51,7 @@ CRITERIA: dict[str, Criterion] = {
     "wanda": Criterion(wanda, needs_data=True),
     "act-mean-abs": Criterion(act_mean_abs, needs_data=True),
     "apoz": Criterion(apoz, needs_data=True),
+    "obs": Criterion(obs, needs_data=True),
     "hrank": Criterion(hrank, needs_data=True),
 }
 

@@ -3,11 +3,13 @@
     model = reconstruct(groups, masks, (batch.inputs for batch in samples.batches(64)))
 
 options.py      how to repair, and what was done at each node
-stored.py       weights where they are stored, perhaps behind nodes that can be undone
 tails.py        what follows a contraction, up to where another branch is added
 nodes.py        which nodes to repair, and what is known of each
+bench.py        both models on their way through the inputs
 moments.py      means and variances; BatchNormalization with new ones
-repair.py       node after node: least squares, or means alone
+means.py        the light form: means of the original
+refit.py        new weights by least squares
+repair.py       node after node
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +23,10 @@ from onnxprune.calibration.walks import shelf_of
 from onnxprune.errors import UsageError
 from onnxprune.groups import Groups
 from onnxprune.pruning import prune
+from onnxprune.reconstruction.bench import Bench
 from onnxprune.reconstruction.nodes import tasks_of, widest_row
 from onnxprune.reconstruction.options import METHODS, Method, ReconstructOptions, Repair, Told
-from onnxprune.reconstruction.repair import Bench, repair_all
+from onnxprune.reconstruction.repair import repair_all
 from onnxprune.verification.lens import see
 
 __all__ = ["METHODS", "Method", "ReconstructOptions", "Repair", "reconstruct"]

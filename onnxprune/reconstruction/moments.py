@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.calibration.stored import stored
 from onnxprune.onnx_file import Node
 from onnxprune.onnx_file.patch import Patch
-from onnxprune.reconstruction.stored import stored
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.forms import FORMS, Form, NoForm, form_of
+from onnxprune.calibration.stored import Stored, readable, stored
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Graph, Node
 from onnxprune.reconstruction.options import ReconstructOptions
-from onnxprune.reconstruction.stored import Stored, stored
 from onnxprune.reconstruction.tails import Place, Tail, tail_of
 
 Bits = NDArray[np.bool_]
@@ -91,14 +91,14 @@ def consumer_of(graph: Graph, node: Node) -> Consumer:
     Raises:
         NoForm: It cannot be repaired; the message says why.
     """
-    held = {slot: stored_or_shared(graph, name) for slot, name in enumerate(node.inputs)}
+    held = {slot: readable(graph, name) for slot, name in enumerate(node.inputs)}
     shapes = {s: graph.shapes[n] for s, n in enumerate(node.inputs) if n in graph.shapes}
-    form = form_of(node, shapes, lambda slot: held.get(slot) is not None)
+    form = form_of(node, shapes, {slot for slot, weight in held.items() if weight is not None})
     weight = held[form.weight]
     assert weight is not None
     if node.outputs[0] not in graph.shapes:
         raise NoForm("the shape of its output is not known")
-    matrix = form.matrix(weight.read())
+    matrix = form.matrix(weight.read()).astype(np.float64)
     channels = matrix.shape[0] * matrix.shape[2]
     tail = tail_of(graph, node.outputs[0], channels, form.axis)
     bias, place = bias_of(graph, node, form, held, channels)
@@ -127,16 +127,6 @@ def bias_of(
     own = np.broadcast_to(form.bias_scale * values.astype(np.float64).reshape(-1), (channels,)).copy()
     single = stored(graph, node.inputs[form.bias]) is not None and values.size == channels
     return own, Place(bias, np.full(channels, 1 / form.bias_scale)) if single else None
-
-
-def stored_or_shared(graph: Graph, name: str) -> Stored | None:
-    """A constant that can be read, whoever reads it too."""
-    if not name:
-        return None
-    found = stored(graph, name)
-    if found is None and name in graph.initializers and graph.initializers[name].dtype.kind == "f":
-        return Stored(graph.initializers[name], ())
-    return found
 
 
 def widest_row(graph: Graph, tasks: list[Task]) -> int:

@@ -18,17 +18,23 @@ class ReconstructOptions:
         ridge: Damping towards the pruned weights, as a share of the mean diagonal of X^T X.
         residual: Correct at an addition what the other branch lost.
         downstream: Refit contractions that lost no input too, where what they read has changed.
+        passes: Of fitting anew what a Relu lets through; 0: none.
+        rows: Of each fit, about; so many positions of each sample are drawn, and 32 a column at least.
         columns: Widest product that is solved; above it only the bias is shifted. Bounds the memory: 3 times
             columns^2 * 8 bytes.
         portion_bytes: Of the columns of one run, about.
+        seed: Of the draw of positions.
     """
 
     method: Method = "least-squares"
     ridge: float = 1e-4
     residual: bool = True
     downstream: bool = True
+    passes: int = 4
+    rows: int = 1 << 16
     columns: int = 8192
     portion_bytes: int = 64 << 20
+    seed: int = 0
 
 
 @dataclass(frozen=True)

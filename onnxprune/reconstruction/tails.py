@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.calibration.stored import Stored, stored
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.reconstruction.stored import Stored, stored
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -51,14 +51,6 @@ class Tail:
     total: str = ""
     other: str = ""
     norm: Node | None = None
-
-    def sum_to_target(self, sums: Array, other: Array) -> Floats:
-        """The target of y, from the original's sum and the pruned model's other branch."""
-        shape = [1] * self.rank
-        shape[self.axis] = -1
-        missing = sums.astype(np.float64) - other.astype(np.float64)
-        target: Floats = (missing - self.shift.reshape(shape)) / self.scale.reshape(shape)
-        return target
 
     @property
     def corrects(self) -> bool:

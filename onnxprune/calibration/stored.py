@@ -70,6 +70,16 @@ def stored(graph: Graph, name: str) -> Stored | None:
     return Stored(source, tuple(way))
 
 
+def readable(graph: Graph, name: str) -> Stored | None:
+    """A float constant or one behind nodes that can be undone, for reading: others may read it too."""
+    if not name:
+        return None
+    found = stored(graph, name)
+    if found is None and name in graph.initializers and graph.initializers[name].dtype.kind == "f":
+        return Stored(graph.initializers[name], ())
+    return found
+
+
 def read_once(graph: Graph, name: str) -> bool:
     """Whether one slot of one node reads a value, and nothing else."""
     return len(graph.consumers[name]) == 1 and name not in {output.name for output in graph.outputs}
