@@ -89,7 +89,8 @@ def adam(
     norm_coefficient: float = 0.0,
     norm_coefficient_post: float = 0.0,
 ) -> tuple[Tensor, ...]:
-    rate = torch.where(T > 0, R * torch.sqrt(1 - beta**T) / (1 - alpha**T), R)
+    step = torch.clamp(T, min=1)  # the rate of step 0 is R itself; no gradient may meet its 0 / 0
+    rate = torch.where(T > 0, R * torch.sqrt(1 - beta**step) / (1 - alpha**step), R)
     results = []
     for X, G, V, H in parted(inputs, 4):
         slope = norm_coefficient * X + G
