@@ -1,4 +1,4 @@
-"""Which values are read as numbers alone, such as the scales of a Resize: no gradient may be asked of them."""
+"""Which values are read as numbers alone, such as the scales of a Resize: they are no weights."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

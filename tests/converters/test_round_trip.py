@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper, parser
 
 from onnxprune.converters import OnnxModule, to_onnx, to_torch
+from onnxprune.converters.planning import SHAPE_OPERATORS
+from onnxprune.converters.signature import NUMBERS
+from onnxprune.converters.steps import Plan
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.onnx_file.graph import view
 from tests.converters.against_ort import in_ort
@@ -277,6 +280,24 @@ def test_copies_and_pickles_run_and_return_alike(network: str, exported_folder: 
         assert to_onnx(other, graph) != graph.model
 
 
+def tensors_read_as_numbers(plan: Plan) -> list[str]:
+    """Values that the walk would copy from their device, and that torch.compile could not follow."""
+    hosts: set[str] = set()
+    found = []
+    for step in plan.steps:
+        found += [s.name for s in step.sources if s.change in NUMBERS and s.name not in hosts]
+        hosts.update(step.outputs if step.function is None or step.op_type in SHAPE_OPERATORS else ())
+    return found
+
+
+@pytest.mark.parametrize("network", [*ATTENTION, "unet_resize", "grouped_shuffle", "group_norm"])
+@pytest.mark.parametrize("exporter", ["dynamo_raw", "torchscript", "torchscript_bn"])
+def test_no_export_reads_numbers_out_of_tensors(network: str, exporter: str, exported_folder: Path) -> None:
+    module = to_torch(load_graph(export_case(network, exporter, exported_folder)))
+    assert tensors_read_as_numbers(module._plan) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # dynamo looks at attributes that warn
 @pytest.mark.parametrize("network", ATTENTION)
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_shape_arithmetic_compiles_to_one_graph(network: str, exporter: str, exported_folder: Path) -> None:
