@@ -10,6 +10,8 @@ functions/      one function for each operator
 table.py        which function from which opset on
 host.py         shape arithmetic on Python numbers
 steps.py        what a plan is made of
+naming.py       one name for each value, in branches too
+gradients.py    what Gradient nodes differentiate
 carrying.py     which quantised values are floats here, so that they train
 formats.py      the numbers that quantisation rounds to
 master.py       half precision computed as float32
