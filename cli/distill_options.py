@@ -118,7 +118,9 @@ LEARNING = (
         "--precision", default="auto", show_default=True, metavar="TYPE", help="auto, fp32, bf16 or fp16."
     ),
     click.option(
-        "--compile/--no-compile", default=None, help="torch.compile; by default where it finds a compiler."
+        "--compile/--no-compile",
+        default=None,
+        help="torch.compile; by default in long runs, where a compiler is.",
     ),
     click.option(
         "--channels-last/--no-channels-last", default=True, show_default=True, help="Of images in memory."

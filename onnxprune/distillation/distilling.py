@@ -13,7 +13,7 @@ from onnxprune.distillation.learner import Setting
 from onnxprune.distillation.logs import EpochRow
 from onnxprune.distillation.losses import Objective
 from onnxprune.distillation.options import DistillOptions, check_options
-from onnxprune.distillation.outputs import is_classifier, view_of
+from onnxprune.distillation.outputs import float_outputs, is_classifier, require_scores, view_of
 from onnxprune.distillation.pairing import check_pair, matching_values
 from onnxprune.distillation.parallel import check_batch, current_crew
 from onnxprune.distillation.precision import Arithmetic, choose_device, choose_precision
@@ -122,6 +122,8 @@ def make_setting(
     arithmetic = Arithmetic(device, choose_precision(options.precision, device))
     labelled = parts.fit.labels is not None and parts.search.labels is not None
     classes = options.loss == "kl" or (options.loss == "auto" and is_classifier(student, labelled=labelled))
+    if options.loss == "kl":
+        require_scores(student)
     kind = options.loss if options.loss != "auto" else "kl" if classes else "mse"
     alpha = options.alpha if labelled and classes else 1.0
     features = matching_values(teacher, student, options.match)
@@ -152,6 +154,6 @@ def check_data(parts: Parts, data: TrainingData, setting: Setting, student: Grap
             hint=f"--batch {max(1, len(parts.fit) // options.accumulate)}, or more samples",
         )
     if setting.objective.kind == "kl" and setting.objective.alpha < 1:
-        shape = student.shapes[student.outputs[0].name]
+        shape = student.shapes[student.outputs[float_outputs(student)[0]].name]
         check_labels(parts.fit, shape[-1], data.fit.source)
         check_labels(parts.search, shape[-1], data.search.source)

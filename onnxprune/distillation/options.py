@@ -47,7 +47,7 @@ class DistillOptions:
             folded again for the file; not with freeze_bn, nor with batches too small for statistics.
         precision: Of the forward passes; weights and optimizer stay float32. auto: bf16 where the processor
             computes in it, on CUDA bf16 or else fp16.
-        compile: torch.compile; None for: where a compiler is found.
+        compile: torch.compile; None for: in runs of 500 steps and more, where a compiler is found.
         channels_last: Order of images in memory, in which most kernels are faster.
         patience: Epochs without a better score on the search part before it ends; 0 for no limit.
         switch_teacher: The best student takes the teacher's place where it scores higher.

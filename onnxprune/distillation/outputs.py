@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from onnxprune.errors import UnsupportedError
+from onnxprune.errors import UnsupportedError, UsageError
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.graph import Node
 
@@ -74,6 +74,18 @@ def is_classifier(graph: Graph, *, labelled: bool) -> bool:
     if len(shape) != 2 or shape[1] < 2:
         return False
     return labelled or bool(softmax_input(graph)) or shape[1] >= 10
+
+
+def require_scores(graph: Graph) -> None:
+    """Raises: UsageError: E201, the first floating-point output has not one score a class."""
+    name = graph.outputs[(float_outputs(graph) or (0,))[0]].name
+    shape = graph.shapes.get(name, ())
+    if len(shape) != 2 or shape[1] < 2:
+        raise UsageError(
+            "E201",
+            f"--loss kl needs scores of classes, output {name} of {graph.path.name} is {list(shape)}",
+            hint="--loss mse or cosine; kl takes (N, classes)",
+        )
 
 
 def softmax_input(graph: Graph) -> str:

@@ -1,6 +1,6 @@
 """From a model that takes batches to the module in training: norms, device, order in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from onnxprune.groups import find_groups
 from onnxprune.onnx_file import Graph
 
 CALIBRATION_ROWS = 2048
+WORTH_COMPILING = 500  # steps; compiling takes as long as some hundred of them
 LEAST_BATCH = 16  # rows for the statistics of a batch
 Inserted = tuple[Folded, ...]
 
@@ -96,9 +97,32 @@ def require_weights(module: nn.Module, student: Graph) -> None:
         raise UnsupportedError("E406", f"{student.path.name} has no weights that training could change")
 
 
-def runner_of(form: Form, module: nn.Module, setting: Setting) -> Callable[..., Any]:
+def runner_of(form: Form, module: nn.Module, setting: Setting, hooks: Hooks) -> nn.Module:
     """What is called in training: compiled where that is asked for."""
-    wanted = setting.options.compile
-    use = can_compile(setting.arithmetic.device) if wanted is None else wanted
+    options = setting.options
+    steps = options.epochs * batches_of_epoch(setting.identity.fit_rows, options) // options.accumulate
+    pays = steps >= WORTH_COMPILING and can_compile(setting.arithmetic.device)
+    use = pays if options.compile is None else options.compile
     runner = form.runner(module)
-    return torch.compile(runner) if use and not form.row_by_row else runner
+    return Compiled(runner, hooks) if use and not form.row_by_row else runner
+
+
+class Compiled(nn.Module):
+    """A module compiled at its first call, or as it is where torch.compile cannot follow it."""
+
+    def __init__(self, module: nn.Module, hooks: Hooks) -> None:
+        super().__init__()
+        self.module = module
+        self._compiled = [torch.compile(module)]  # in a list, so that it is no second submodule
+        self._hooks = hooks
+
+    def forward(self, *inputs: Tensor, taps: Sequence[str] = ()) -> Any:
+        if not self._compiled:
+            return self.module(*inputs, taps=taps)
+        try:
+            return self._compiled[0](*inputs, taps=taps)
+        except Exception as error:  # noqa: BLE001 - compilers raise whatever they like; the module says it again
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self._hooks.note(f"torch.compile cannot follow the model, which runs as it is: {first}")
+            self._compiled.clear()
+            return self.module(*inputs, taps=taps)

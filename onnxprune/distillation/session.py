@@ -73,7 +73,7 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
     require_weights(module, pair.student)
     if crew.size > 1:
         freeze_unused(make_forward(form.runner(module), pair.student_view), module, few)
-    runner = crew.joined(runner_of(form, module, setting))
+    runner = crew.joined(runner_of(form, module, setting, hooks))
     learner = Learner(
         module,
         runner,
@@ -84,7 +84,7 @@ def make_session(pair: Pair, parts: Parts, setting: Setting, hooks: Hooks) -> "S
         Average.of(module, options.ema) if options.ema and options.sparsity == "none" else None,
         sparsity=sparsity_for(pair.student, module, setting, rows=len(parts.fit)),
     )
-    teacher = Teacher(make_forward(runner_of(their_form, their_module, setting), pair.teacher_view))
+    teacher = Teacher(make_forward(runner_of(their_form, their_module, setting, hooks), pair.teacher_view))
     plain = make_forward(their_form.runner(their_module), pair.teacher_view)
     metric = choose_metric(classes=setting.classes, labelled=parts.search.labels is not None)
     judge = Judge(parts.search, outputs_of(plain, parts.search, device), metric, device)
@@ -117,7 +117,7 @@ class Session:
         self.remember()
 
         def told(row: EpochRow) -> None:
-            self.promote()
+            self.promote(hooks)
             if crew.leads:
                 write_metrics(run / METRICS, self.learner.history)
                 hooks.epoch(row)
@@ -126,7 +126,7 @@ class Session:
             if crew.leads:
                 save_checkpoint(checkpoint, learner.state(self.setting.identity))
 
-        self.promote()
+        self.promote(hooks)
         watch = Watch(hooks.step, told, hooks.stop, save)
         train(self.learner, self.teacher, self.rows, judge=self.judge, setting=self.setting, watch=watch)
 
@@ -142,7 +142,7 @@ class Session:
         learner.first_score = self.setting.crew.from_leader(self.judge.score(learner.plain))
         learner.best = Best(0, learner.first_score, False, copied(learner.module.state_dict()))
 
-    def promote(self) -> None:
+    def promote(self, hooks: Hooks) -> None:
         """The best student becomes the teacher, in place, if that is asked for and it scores higher.
 
         Reference: RL-Pruner (arXiv 2411.06463), section 3.
@@ -152,12 +152,12 @@ class Session:
             return
         module = copy.deepcopy(self.learner.module).eval()
         module.load_state_dict(best.state)
-        self.teacher.forward = self._forward_of(module)
+        self.teacher.forward = self._forward_of(module, hooks)
         self.teacher.cached = None
         self.remember()
 
-    def _forward_of(self, module: nn.Module) -> Forward:
-        return make_forward(runner_of(self.form, module, self.setting), self.pair.student_view)
+    def _forward_of(self, module: nn.Module, hooks: Hooks) -> Forward:
+        return make_forward(runner_of(self.form, module, self.setting, hooks), self.pair.student_view)
 
     @property
     def teacher_score(self) -> float:

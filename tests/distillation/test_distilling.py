@@ -71,6 +71,31 @@ def test_outputs_that_are_no_scores_are_matched_as_they_are(loss: str, tmp_path:
     assert error[1] < error[0]
 
 
+def test_scores_of_classes_are_asked_for_where_there_are_none(tmp_path: Path) -> None:
+    flat = """<ir_version: 8, opset_import: ["" : 17]>
+        flat (float[N, 3, 8, 8] x) => (float[N, 3, 8, 8] y) { y = Conv<pads = [1, 1, 1, 1]>(x, w) }"""
+    graph = graph_of(parsed(flat, w=normal(np.random.default_rng(0), 3, 3, 3, 3)), tmp_path / "flat.onnx")
+    with pytest.raises(UsageError, match="--loss kl needs scores of classes") as caught:
+        distill(graph, graph, make_data(), replace(QUICK, loss="kl"), run=tmp_path / "run")
+    assert caught.value.code == "E201"
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_function: object) -> object:
+        def run(*_: object, **__: object) -> None:
+            raise RuntimeError("the compiler gives up\nat length")
+
+        return run
+
+    monkeypatch.setattr("onnxprune.distillation.preparing.torch.compile", broken)
+    told: list[str] = []
+    options, hooks = replace(QUICK, compile=True), Hooks(note=told.append)
+    compiled = distill(*make_pair(tmp_path), make_data(), options, run=tmp_path / "a", hooks=hooks)
+    assert any("runs as it is: the compiler gives up" in line for line in told)
+    plain = distill(*make_pair(tmp_path), make_data(), QUICK, run=tmp_path / "b")
+    assert compiled.path.read_bytes() == plain.path.read_bytes()
+
+
 def test_frozen_statistics_stay_as_they_were(tmp_path: Path) -> None:
     teacher, student = make_pair(tmp_path)
     options = replace(QUICK, freeze_bn=True)
