@@ -1,11 +1,13 @@
 """`onnxprune compress`: the whole path in a folder that can stop and go on."""
 
 import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
-from onnxprune.cli.compress_options import compress_options
+from onnxprune.cli.compress_options import HELP_SECTIONS, compress_options
 from onnxprune.cli.compress_report import print_summary
 from onnxprune.cli.console import Output
 from onnxprune.cli.help import Command
@@ -21,6 +23,8 @@ STATES = {"running": "...", "kept": "done before", "skipped": "left out"}
 
 class CompressCommand(Command):
     """Keeps the words of the command line for the record."""
+
+    sections: ClassVar[Mapping[str, Collection[str]]] = HELP_SECTIONS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and remember the words."""
@@ -62,13 +66,18 @@ def command(
         run = begin(context.meta["argv"], values, (out, resumed), force=force)
         try:
             compress(run, listener_of(output, request))
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as end:
             output.note(f"saved; continue with: onnxprune compress --resume {shlex.quote(str(run.path))}")
-            return request.exit_code if request.asked else INTERRUPTED
+            output.finish({"run": run.path, "status": run.record["status"]})
+            return request.exit_code if request.asked else exit_code(end)
     summary = summary_of(run)
     print_summary(output, summary)
     output.finish(summary)
     return 0
+
+
+def exit_code(end: BaseException) -> int:
+    return end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else INTERRUPTED
 
 
 def begin(

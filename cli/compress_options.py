@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from onnxprune.cli.help import SECTIONS
 from onnxprune.compression.config import KEYS, Values
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
@@ -75,6 +76,26 @@ FLAGS = {
 }
 
 
+def flag_of(name: str) -> str:
+    return FLAGS.get(name, f"--{name.rpartition('.')[2].replace('_', '-')}")
+
+
+def words_of(section: str) -> set[str]:
+    """Names of the options of a section, both of those that come in two."""
+    flags = (flag_of(name) for name in TOLD if name.partition(".")[0] == section)
+    return {flag.lstrip("-") for pair in flags for flag in pair.split("/")}
+
+
+HELP_SECTIONS = {
+    "Pruning": words_of("prune") | {"target", "shape"},
+    "Reconstruction": words_of("reconstruct"),
+    "Distillation": words_of("distill"),
+    "Measurement": words_of("measure"),
+    "Data": words_of("images") | {"data", "test", "map", "samples"},
+    "Output": SECTIONS["Output"],
+}
+
+
 def compress_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds all of them; the command gets those that were given as one `given`, by key."""
     names = {key: key.replace(".", "__") for key in TOLD}
@@ -94,7 +115,7 @@ def compress_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def option_of(name: str, parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     metavar, told = TOLD[name]
     key = KEYS[name]
-    flag = FLAGS.get(name, f"--{name.rpartition('.')[2].replace('_', '-')}")
+    flag = flag_of(name)
     default = key.default
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default:
         told = f"{told}  [default: {default}]"

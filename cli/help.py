@@ -1,7 +1,9 @@
 """How the options of a command are listed, and how its usage errors read."""
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from typing import ClassVar
 
 import click
 
@@ -18,21 +20,27 @@ SECTIONS = {
     ),
     "Output": ("json", "quiet", "verbose", "no-color", "debug", "help"),
 }
-SECTION_OF = {name: section for section, names in SECTIONS.items() for name in names}
 
 
 class Command(click.Command):
-    """A command whose options are listed by what they are about."""
+    """A command whose options are listed by what they are about.
+
+    Attributes:
+        sections: Names of options by section, in the order in which they are told.
+    """
+
+    sections: ClassVar[Mapping[str, Collection[str]]] = SECTIONS
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections; those of the command itself first."""
         rows = defaultdict(list)
+        section_of = {name: section for section, names in self.sections.items() for name in names}
         for parameter in self.get_params(ctx):
             row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if row is not None:
-                section = SECTION_OF.get(parameter.opts[-1].lstrip("-"), OWN)
+                section = section_of.get(parameter.opts[-1].lstrip("-"), OWN)
                 rows[section].append(row)
-        for section in (OWN, *SECTIONS):
+        for section in (OWN, *self.sections):
             if rows[section]:
                 with formatter.section(section):
                     formatter.write_dl(rows[section])

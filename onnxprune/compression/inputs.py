@@ -57,7 +57,7 @@ def open_parts(options: CompressOptions, graph: Graph) -> Parts:
             raise
         fit, search = split(search, FIT_SHARE, seed=options.seed)
         told = (
-            f"{options.data} has no part to fit on: {FIT_SHARE:.0%} of its search part are for fitting, "
+            f"{Path(options.data).name} has no part to fit on: {FIT_SHARE:.0%} of its search part are for fitting, "
             "the rest for choosing."
         )
     test_part: Part | None = None if apart else "test"
