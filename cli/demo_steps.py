@@ -38,6 +38,7 @@ CHOSEN: dict[str, tuple[str, Any]] = {
     "distill.lr": ("--lr", 0.001),
     "distill.ema": ("--ema", 0.98),
     "distill.precision": ("--precision", "fp32"),
+    "distill.compile": ("--no-compile", False),
 }
 
 
@@ -55,7 +56,8 @@ def words(chosen: CompressOptions) -> list[str]:
     for key, (flag, value) in CHOSEN.items():
         if key.startswith("distill.") and not chosen.distill.enabled:
             continue
-        found += [flag, *value] if isinstance(value, tuple) else [flag, str(value)]
+        written = () if isinstance(value, bool) else value if isinstance(value, tuple) else (str(value),)
+        found += [flag, *written]
     return found if chosen.distill.enabled else [*found, "--no-distill"]
 
 

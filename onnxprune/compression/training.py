@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions
 
 FOLDER = "distill"
-WORTH_COMPILING = 5000  # steps: compiling takes a minute or two
 OWN = ("enabled", "required", "augment")  # fields that `DistillOptions` has not, or in another form
 
 
@@ -56,9 +55,6 @@ def learning_options(settings: DistillSettings, *, seed: int, rows: int) -> "Dis
     names = {field.name for field in fields(settings)} - set(OWN)
     values = {name: getattr(settings, name) for name in names}
     values["batch"] = max(1, min(settings.batch, rows // max(1, settings.accumulate)))
-    steps = settings.epochs * rows // values["batch"]
-    if settings.compile is None and steps < WORTH_COMPILING:
-        values["compile"] = False
     augment = settings.augment
     given = None if augment is None else augment.replace(" ", "").split(",")
     chosen = None if given is None else tuple(name for name in given if name != "none")
