@@ -11,18 +11,21 @@ import torch
 
 from onnxprune.converters import OnnxModule, to_torch
 from onnxprune.converters.batch_norm import fold_batch_norm, insert_batch_norm
+from onnxprune.criteria.magnitude import group_l2
+from onnxprune.criteria.options import Options
 from onnxprune.data.samples import Array
 from onnxprune.distillation import Hooks, Stopped, distill
 from onnxprune.distillation.optimizer import make_optimizer
 from onnxprune.distillation.options import check_options
-from onnxprune.distillation.sites import lowest
+from onnxprune.distillation.sites import lowest, sites_of, trained_members
 from onnxprune.distillation.sparsity import GrowingPenalty, Sparsity, make_sparsity
 from onnxprune.errors import UnsupportedError, UsageError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.masks import all_true
-from onnxprune.onnx_file import Graph
+from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.pruning import prune
 from tests.distillation.small_pair import QUICK, arrays, graph_of, images, make_data, make_pair, stop_after
+from tests.exported import export_case
 from tests.onnx_file.small_models import normal, parsed
 
 METHODS = ("group-lasso", "greg", "greg-2", "sfp", "slimming")
@@ -240,6 +243,14 @@ def test_batch_normalisation_that_was_put_back_is_part_of_the_channel(tmp_path: 
     assert all(bits.tolist() == zero[0].tolist() for bits in zero)
 
 
+def test_slimming_shrinks_the_filters_of_a_model_whose_batch_normalisation_was_folded(tmp_path: Path) -> None:
+    graph = folded(tmp_path)
+    options = replace(QUICK, sparsity="slimming", sparsity_strength=0.1, batch=16)
+    result = distill(graph, graph, make_data(labelled=False), options, run=tmp_path / "run")
+    before, after = (np.abs(arrays(path)["w"]).sum((1, 2, 3)) for path in (graph.path, result.path))
+    assert (after < before).all()
+
+
 def test_soft_pruning_sets_exactly_the_share_to_zero_and_lets_it_train(graph: Graph) -> None:
     module, sparsity = made(graph, sparsity="sfp", sparsity_keep=0.7)
     before = weights(module)
@@ -258,6 +269,15 @@ def test_soft_pruning_sets_exactly_the_share_to_zero_and_lets_it_train(graph: Gr
     sparsity.after_epoch(module, last=True)
     gone = {name: [not any(p.any() for p in c) for c in cs] for name, cs in slices(weights(module)).items()}
     assert {name: sum(bits) for name, bits in gone.items()} == {"outer": 1, "inner": 1}
+
+
+@pytest.mark.parametrize("name", ["depthwise_multiplier", "densenet", "vision_transformer", "lstm_both_ways"])
+def test_sums_over_channels_are_those_of_the_criterion(name: str, exported_folder: Path) -> None:
+    groups = find_groups(load_graph(export_case(name, "torchscript_bn", exported_folder)))
+    module = to_torch(groups.graph)
+    sums = sites_of(groups, module, trained_members(groups, module)).sums(module, torch.square)
+    expected = np.concatenate(list(group_l2(groups, Options()).values()))
+    np.testing.assert_allclose(sums.detach().numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_lowest_are_chosen_group_by_group_and_never_all_of_one() -> None:
