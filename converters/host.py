@@ -76,7 +76,8 @@ def concat(*inputs: Host, axis: int = 0) -> Host:
 
 def slice_list(data: Host, starts: Host, ends: Host, axes: Host = None, steps: Host = None) -> Host:
     step = one(steps) if steps is not None else 1
-    return data[slice(one(starts), end_of(one(ends), step, len(data)), step)]
+    start = max(one(starts), -len(data)) if step < 0 else one(starts)
+    return data[slice(start, end_of(one(ends), step, len(data)), step)]
 
 
 def end_of(end: int, step: int, extent: int) -> int | None:

@@ -22,7 +22,8 @@ def slice_(
         start, end = (at + extent if at < 0 else at for at in (start, end))
         if step < 0:
             data = data.flip(axis)
-            start, end, step = extent - 1 - min(start, extent - 1), extent - 1 - max(end, -1), -step
+            start = max(min(start, extent - 1), 0)  # ONNX clamps so; Python's slice would be empty
+            start, end, step = extent - 1 - start, extent - 1 - max(end, -1), -step
         data = part(data, axis, start, end, step)
     return data
 
