@@ -57,8 +57,8 @@ def open_parts(options: CompressOptions, graph: Graph) -> Parts:
             raise
         fit, search = split(search, FIT_SHARE, seed=options.seed)
         told = (
-            f"{Path(options.data).name} has no part to fit on: {FIT_SHARE:.0%} of its search part are for fitting, "
-            "the rest for choosing."
+            f"{Path(options.data).name} has no part to fit on: {FIT_SHARE:.0%} of its search part are for "
+            "fitting, the rest for choosing."
         )
     test_part: Part | None = None if apart else "test"
     test = open_part(options.test or options.data, graph.inputs, replace(reading, part=test_part))
