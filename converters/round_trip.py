@@ -28,10 +28,14 @@ from onnxprune.onnx_file.initializer import constant_of
 from onnxprune.onnx_file.patch import refill
 
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-NOT_WEIGHTS = {  # (operator, input): statistics, and what a scale of numbers is
+NOT_WEIGHTS = {  # (operator, input): statistics, what a scale of numbers is, and what the network's form is
     *(("BatchNormalization", i) for i in (3, 4)),
     *((name, i) for name in ("QuantizeLinear", "DequantizeLinear") for i in (1, 2)),
     *((name, 0) for name in ("Shape", "Size")),
+    *((name, 1) for name in ("GridSample", "MaxRoiPool", "RoiAlign")),  # places
+    *(("RotaryEmbedding", i) for i in (1, 2, 3)),  # angles
+    *(("Attention", 3), ("STFT", 2)),  # a mask, a window
+    *(("RNN", 5), ("GRU", 5), ("LSTM", 5), ("LSTM", 6)),  # states at the beginning
 }
 
 

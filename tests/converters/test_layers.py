@@ -1,5 +1,6 @@
 """Layers over attributes and opsets that onnx's own cases leave out, in torch and in ONNX Runtime."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper, parser
 
+from onnxprune.converters import to_torch
 from onnxprune.converters.functions import normalization, resize
+from onnxprune.onnx_file.graph import view
 from tests.converters.against_ort import node_agrees, same
 
 RNG = np.random.default_rng(0)
@@ -192,6 +196,21 @@ def test_recurrent_layers_with_every_setting(operator, direction, other, clip, g
         attributes["input_forget"] = flag
         inputs += [drawn(both, 2, 3) if start else None, drawn(both, 9) if flag else None]
     node_agrees(operator, inputs, opset=14, outputs=3 if operator == "LSTM" else 2, **attributes)
+
+
+def test_states_at_the_beginning_and_angles_are_no_weights():
+    text = """<ir_version: 10, opset_import: ["" : 23]>
+        agraph (float[2,1,4] X) => (float[2,1,1,4] Y)
+        <float[1,16,4] W = {}, float[1,16,4] R = {}, float[1,1,4] h = {}, float[1,1,4] c = {},
+         float[2,1,2] cos = {}, float[2,1,2] sin = {}> {
+            turned = RotaryEmbedding <num_heads = 1> (X, cos, sin)
+            Y = LSTM <hidden_size = 4> (turned, W, R, , , h, c)
+        }"""
+    model = parser.parse_model(text.replace("{},", "{0},").replace("{}>", "{0}>"))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(drawn(*tensor.dims), tensor.name))
+    module = to_torch(view(model, Path("model.onnx")))
+    assert {name for name, _ in module.weights()} == {"W", "R"}
 
 
 # --- images and signals ----------------------------------------------------------------------------------
