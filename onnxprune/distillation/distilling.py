@@ -18,7 +18,7 @@ from onnxprune.distillation.pairing import check_pair, matching_values
 from onnxprune.distillation.parallel import check_batch, current_crew
 from onnxprune.distillation.precision import Arithmetic, choose_device, choose_precision
 from onnxprune.distillation.session import STUDENT, Pair, Parts, Session, make_session
-from onnxprune.errors import DataError, RuntimeProblem
+from onnxprune.errors import DataError, RuntimeProblem, UsageError
 from onnxprune.onnx_file import Graph
 
 
@@ -128,6 +128,8 @@ def make_setting(
     alpha = options.alpha if labelled and classes else 1.0
     features = matching_values(teacher, student, options.match)
     augmentation = make_augmentation(options, parts.fit.shapes)
+    if "mixup" in augmentation.names and not parts.fit.inputs[0].is_floating_point():
+        raise UsageError("E201", "--augment mixup: whole numbers cannot be mixed", hint="leave mixup out")
     identity = Identity(
         graph_hash(teacher), graph_hash(student), len(parts.fit), len(parts.search), options_of(options)
     )

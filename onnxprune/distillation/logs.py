@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxprune.errors import RuntimeProblem
+from onnxprune.onnx_file.saving import disk_errors
 
 METRICS = "metrics.csv"
 
@@ -54,13 +55,18 @@ class StepRow:
 
 
 def write_metrics(path: Path, rows: Sequence[EpochRow]) -> None:
-    """All rows as CSV, atomically: a resumed run has no row twice."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    part.replace(path)
+    """All rows as CSV, atomically: a resumed run has no row twice.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+    """
+    part = path.with_suffix(".csv.part")
+    with disk_errors(path, 1 << 20):
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(EpochRow)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+        part.replace(path)
 
 
 def tensorboard(folder: Path) -> Callable[[EpochRow], None]:

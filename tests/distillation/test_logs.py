@@ -2,6 +2,7 @@
 
 import builtins
 import csv
+import errno
 import sys
 import types
 from pathlib import Path
@@ -34,6 +35,20 @@ def test_metrics_are_one_row_an_epoch(tmp_path: Path) -> None:
         "seconds": "3.0",
         "eta_minutes": "1.0",
     }
+
+
+def test_a_full_disk_keeps_the_rows_that_were_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_metrics(tmp_path / "metrics.csv", [ROW])
+    before = (tmp_path / "metrics.csv").read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("onnxprune.distillation.logs.csv.DictWriter.writerows", full)
+    with pytest.raises(RuntimeProblem) as caught:
+        write_metrics(tmp_path / "metrics.csv", [ROW, ROW])
+    assert caught.value.code == "E605"
+    assert (tmp_path / "metrics.csv").read_bytes() == before
 
 
 def test_tensorboard_gets_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
