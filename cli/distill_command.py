@@ -83,6 +83,7 @@ def command(
     \b
         onnxprune distill model.onnx small.onnx --data train.npz --test test.npz -o runs/small
         onnxprune distill --resume runs/small
+        onnxprune distill model.onnx model.onnx --sparsity group-lasso --data train.npz -o runs/sparse
 
     Labels in the data count too; without labels the teacher alone does. The weights written are the best on
     the search part of the data; ONNX Runtime must agree with torch before there is a file. Several
