@@ -116,3 +116,47 @@ def test_regression_on_vectors_needs_no_images(tmp_path: Path) -> None:
     result = distill(*pair, data, QUICK, run=tmp_path / "run")
     assert result.metric == "fit"
     assert result.best_score > result.first_score
+
+
+@pytest.mark.parametrize("dtype", ["float16", "double"])
+def test_weights_of_other_types_are_trained_and_keep_their_type(dtype: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kind = np.dtype("float64" if dtype == "double" else dtype)
+
+    def layered(width: int) -> ModelProto:
+        return parsed(
+            f"""<ir_version: 8, opset_import: ["" : 17]>
+            layered ({dtype}[N, 5] x) => ({dtype}[N, 4] y) {{
+                h = Gemm(x, w1, b1)  r = Relu(h)  y = MatMul(r, w2)
+            }}""",
+            w1=normal(rng, 5, width).astype(kind),
+            b1=normal(rng, width).astype(kind),
+            w2=normal(rng, width, 4).astype(kind),
+        )
+
+    pair = [graph_of(layered(width), tmp_path / f"{width}.onnx") for width in (12, 6)]
+    x = rng.normal(size=(64, 5)).astype(kind)
+    data = type(make_data())(samples_of(x[:48]), samples_of(x[48:]))
+    result = distill(*pair, data, QUICK, run=tmp_path / "run")
+    assert result.best_score > result.first_score
+    assert {value.dtype for value in arrays(result.path).values()} == {kind}
+
+
+def test_indices_are_inputs_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def embedding(width: int) -> ModelProto:
+        return parsed(
+            """<ir_version: 8, opset_import: ["" : 17]>
+            embedding (int64[N, 6] x) => (float[N, 4] y) {
+                e = Gather(table, x)  m = ReduceMean<axes = [1], keepdims = 0>(e)  y = MatMul(m, w)
+            }""",
+            table=normal(rng, 10, width),
+            w=normal(rng, width, 4),
+        )
+
+    pair = [graph_of(embedding(width), tmp_path / f"{width}.onnx") for width in (12, 6)]
+    x = rng.integers(0, 10, (64, 6))
+    data = type(make_data())(samples_of(x[:48]), samples_of(x[48:]))
+    result = distill(*pair, data, QUICK, run=tmp_path / "run")
+    assert result.best_score > result.first_score
