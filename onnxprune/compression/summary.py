@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from onnxprune.compression.run_folder import RunFolder, read_json
+from onnxprune.compression.run_folder import Document, RunFolder, read_json
 
 
 def summary_of(run: RunFolder) -> dict[str, Any]:
@@ -14,9 +14,39 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
     base, choice, measured, latency = (
         read_json(run.path / f"{name}.json") for name in ("baseline", "choice", "measurement", "latency")
     )
+    compared, runs_on = latency["comparisons"][0], latency["models"][1]["provider"]
+    return {
+        "run": str(run.path),
+        "status": run.record["status"],
+        "final": {"from": choice["final"], "path": str(run.path / "final.onnx")},
+        "metric": measured["metric"],
+        "rows": base["rows"],
+        "targets": measured["targets"],
+        "models": models_of(base, choice, measured, latency),
+        "latency": {
+            "ratio": compared["wall_ratio"] if compared["cpu_ratio"] is None else compared["cpu_ratio"],
+            "verdict": compared["verdict"],
+            "clock": latency["drawn_from"],
+            "control": latency["control"],
+            "provider": runs_on,
+            "threads": latency["threads"],
+            "batch": latency["batch"],
+        },
+        "boxes": {
+            name: {key: box.get(key) for key in ("state", "why", "seconds")}
+            for name, box in run.record["boxes"].items()
+        },
+        "sha256": run.record["sha256"],
+    }
+
+
+def models_of(
+    base: Document, choice: Document, measured: Document, latency: Document
+) -> list[dict[str, Any]]:
+    """The original and the candidates, each with its cost and its figures."""
     search = {"original": base["search"], **choice["search"]}
     first, second = latency["models"]
-    models = [
+    return [
         {
             "name": name,
             "final": name == choice["final"],
@@ -28,30 +58,6 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
         }
         for name, found in measured["models"].items()
     ]
-    compared = latency["comparisons"][0]
-    return {
-        "run": str(run.path),
-        "status": run.record["status"],
-        "final": {"from": choice["final"], "path": str(run.path / "final.onnx")},
-        "metric": measured["metric"],
-        "rows": base["rows"],
-        "targets": measured["targets"],
-        "models": models,
-        "latency": {
-            "ratio": compared["wall_ratio"] if compared["cpu_ratio"] is None else compared["cpu_ratio"],
-            "verdict": compared["verdict"],
-            "clock": latency["drawn_from"],
-            "control": latency["control"],
-            "provider": second["provider"],
-            "threads": latency["threads"],
-            "batch": latency["batch"],
-        },
-        "boxes": {
-            name: {key: box.get(key) for key in ("state", "why", "seconds")}
-            for name, box in run.record["boxes"].items()
-        },
-        "sha256": run.record["sha256"],
-    }
 
 
 def p50(model: dict[str, Any]) -> float:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from onnxprune.compression import CompressOptions, RunFolder, compress, resume, start
 from onnxprune.compression.config import make_options
@@ -44,20 +46,35 @@ compress(open_run(Path(sys.argv[1])))
 def model(tmp_path: Path) -> Path:
     """Conv, BatchNormalization, Relu, Conv, pool, Gemm; input x (N, 3, 8, 8), output y (N, 5)."""
     path = tmp_path / "chain.onnx"
-    onnx.save(chain(np.random.default_rng(0)), path)
+    model = chain(np.random.default_rng(0))
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "fc_b")
+    means = answers(model).mean(0)
+    values = numpy_helper.to_array(bias) - means  # every class is predicted now and then
+    bias.CopyFrom(numpy_helper.from_array(values.astype(np.float32), "fc_b"))
+    onnx.save(model, path)
     return path
 
 
+def inputs(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(ROWS, 3, 8, 8)).astype(np.float32)
+
+
+def answers(model: onnx.ModelProto, seed: int = 1) -> np.ndarray:
+    (scores,) = ReferenceEvaluator(model).run(None, {"x": inputs(seed)})
+    return scores
+
+
 @pytest.fixture
-def samples(tmp_path: Path) -> Path:
-    return write_samples(tmp_path / "samples.npz", labelled=True)
+def samples(model: Path, tmp_path: Path) -> Path:
+    """Labelled by the model itself, so that it is always right."""
+    return write_samples(tmp_path / "samples.npz", model)
 
 
-def write_samples(path: Path, *, labelled: bool, seed: int = 1) -> Path:
-    rng = np.random.default_rng(seed)
-    arrays = {"x": rng.normal(size=(ROWS, 3, 8, 8)).astype(np.float32)}
-    if labelled:
-        arrays["labels"] = rng.integers(5, size=ROWS)
+def write_samples(path: Path, model: Path | None = None, *, seed: int = 1) -> Path:
+    """Inputs, and labels where a model is given to make them."""
+    arrays = {"x": inputs(seed)}
+    if model is not None:
+        arrays["labels"] = answers(onnx.load(model), seed).argmax(1)
     np.savez(path, **arrays)
     return path
 

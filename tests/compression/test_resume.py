@@ -85,8 +85,8 @@ def test_a_file_that_was_changed_is_made_again(finished: RunFolder) -> None:
     assert hashes(finished.path) == before
 
 
-def test_other_samples_are_refused(finished: RunFolder, samples: Path) -> None:
-    write_samples(samples, labelled=True, seed=2)
+def test_other_samples_are_refused(finished: RunFolder, model: Path, samples: Path) -> None:
+    write_samples(samples, model, seed=2)
     with pytest.raises(
         UsageError, match=r"run was made for data with sha256 \w{8}\.\.\., got \w{8}\.\.\."
     ) as error:

@@ -60,6 +60,13 @@ def test_the_result_is_the_best_by_the_search_part(finished: RunFolder) -> None:
     assert final.read_bytes() == chosen.read_bytes()
 
 
+def test_the_original_is_right_and_repair_wins_back_what_pruning_lost(finished: RunFolder) -> None:
+    figures = {model["name"]: model["search"]["top1"] for model in summary_of(finished)["models"]}
+    assert figures["original"] == 1
+    assert figures["reconstructed"] >= figures["pruned"]
+    assert max(figures["student"], figures["reconstructed"]) > figures["pruned"]
+
+
 def test_the_target_is_met_and_told(finished: RunFolder) -> None:
     summary = summary_of(finished)
     (target,) = summary["targets"]
@@ -82,14 +89,14 @@ def test_the_parts_do_not_mix(finished: RunFolder) -> None:
 def test_samples_for_the_test_leave_the_others_to_fit_and_search(
     model: Path, samples: Path, tmp_path: Path
 ) -> None:
-    test = write_samples(tmp_path / "test.npz", labelled=True, seed=5)
+    test = write_samples(tmp_path / "test.npz", model, seed=5)
     run = start(options(model, samples, test=str(test), distill__enabled=False), tmp_path / "run", [])
     compress(run)
     assert summary_of(run)["rows"] == {"fit": 77, "search": 19, "test": 96}
 
 
 def test_without_labels_agreement_decides(model: Path, tmp_path: Path) -> None:
-    bare = write_samples(tmp_path / "bare.npz", labelled=False)
+    bare = write_samples(tmp_path / "bare.npz")
     run = start(options(model, bare, distill__epochs=1), tmp_path / "run", [])
     compress(run)
     summary = summary_of(run)
