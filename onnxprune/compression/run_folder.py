@@ -189,11 +189,10 @@ def make_run(path: Path, facts: Document) -> RunFolder:
     with disk_errors(path, BLOCK):
         path.mkdir(parents=True, exist_ok=True)
     with disk_errors(path, BLOCK), locked(path):
-        (path / RECORD).unlink(missing_ok=True)
-        clear([*half_written(path), *(path / name for name in OURS if (path / name).exists())])
         record = {"format": FORMAT, "status": "new", **facts, "warnings": [], "boxes": {}}
         run = RunFolder(path, record)
-        run.save()
+        run.save()  # first: killed in between, this is a run in which nothing is done
+        clear([*half_written(path), *(path / name for name in OURS if (path / name).exists())])
     return run
 
 
