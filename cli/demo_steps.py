@@ -33,7 +33,7 @@ CHOSEN: dict[str, tuple[str, Any]] = {
     "images.std": ("--std", "0.2470,0.2435,0.2616"),
     "reconstruct.rows": ("--calibration", 1000),
     "distill.alpha": ("--alpha", 1.0),
-    "distill.epochs": ("--epochs", 12),
+    "distill.epochs": ("--epochs", 20),
     "distill.batch": ("--batch", 64),
     "distill.lr": ("--lr", 0.001),
     "distill.ema": ("--ema", 0.98),
