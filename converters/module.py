@@ -25,6 +25,7 @@ class OnnxModule(nn.Module):
     Attributes:
         input_names, output_names: In graph order.
         freeze_bn: BatchNormalization uses its running statistics in training too.
+        sync_bn: BatchNormalization in training sees the rows of all processes of the process group.
     """
 
     def __init__(self, plan: Plan, output_names: Sequence[str], tensors: Mapping[str, Any]) -> None:
@@ -33,6 +34,7 @@ class OnnxModule(nn.Module):
         self.input_names = plan.inputs
         self.output_names = tuple(output_names)
         self.freeze_bn = False
+        self.sync_bn = False
         self._input_types: dict[str, torch.dtype] = {}
         self._output_types: dict[str, torch.dtype] = {}
         self._places: dict[str, tuple[tuple[str, ...], str]] = {}
@@ -78,7 +80,7 @@ class OnnxModule(nn.Module):
         training = self.training and not self.freeze_bn
         wanted = frozenset(taps)
         tapped = {name: environment[name] for name in wanted if name in environment}
-        walk = Walk(training, device or torch.device("cpu"), wanted, tapped)
+        walk = Walk(training, self.sync_bn, device or torch.device("cpu"), wanted, tapped)
         values = run(self._plan, environment, walk)
         for position, name in enumerate(self.output_names):
             if name in self._output_types:

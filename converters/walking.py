@@ -20,12 +20,14 @@ class Walk:
 
     Attributes:
         training: Operators that behave otherwise in training do so.
+        synced: Statistics of a batch are those of all processes' rows.
         device: Where new tensors are made.
         taps: Names of values to hand out.
         tapped: Where they are put.
     """
 
     training: bool
+    synced: bool
     device: torch.device
     taps: frozenset[str]
     tapped: Environment
@@ -72,6 +74,8 @@ def take(step: Step, environment: Environment, walk: Walk) -> Sequence[Any]:
     }
     if "_training" in step.asks:
         keywords["_training"] = walk.training
+    if "_synced" in step.asks:
+        keywords["_synced"] = walk.synced
     if "_device" in step.asks:
         keywords["_device"] = walk.device
     if "_outputs" in step.asks:

@@ -26,7 +26,9 @@ def constant(*, sparse_value: bytes) -> Any:
 def constant_of_shape(input: list[int], *, value: Tensor | None = None, _device: torch.device) -> Tensor:
     if value is None:
         return torch.zeros(input, device=_device)
-    return value.reshape([]).to(_device).expand(input).contiguous()  # products of strides of 0 round otherwise
+    return (
+        value.reshape([]).to(_device).expand(input).contiguous()
+    )  # products of strides of 0 round otherwise
 
 
 Scalar = int | float | Tensor

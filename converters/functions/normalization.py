@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from onnxprune.converters.functions.synchronized import synchronized_norm
 from onnxprune.converters.signature import Function
 from onnxprune.converters.types import HALF
 
@@ -24,11 +25,14 @@ def batch_normalization(
     momentum: float = 0.9,
     training_mode: int = 0,
     _training: bool,
+    _synced: bool,
     _outputs: int,
 ) -> Any:
     """In training the running statistics are updated in place; ONNX's momentum is the share that stays."""
     if training_mode:
         return with_batch_statistics(X, scale, B, (input_mean, input_var), epsilon, momentum)[:_outputs]
+    if _training and _synced:
+        return synchronized_norm(X, scale, B, (input_mean, input_var), epsilon, momentum)
     return normalized(X, scale, B, (input_mean, input_var), epsilon, None if not _training else momentum)
 
 
@@ -44,6 +48,7 @@ def batch_normalization_7(
     momentum: float = 0.9,
     spatial: int = 1,
     _training: bool,
+    _synced: bool,
     _outputs: int,
 ) -> Any:
     """Several outputs ask for training; without `spatial` each place of a map has its own statistics."""
@@ -55,6 +60,8 @@ def batch_normalization_7(
         axes = [axis for axis in range(X.dim()) if axis != 1]
         saved = X.mean(axes), X.var(axes, unbiased=False)
         return (Y.reshape(shape), *running, *saved)[:_outputs]
+    if _training and _synced:
+        return synchronized_norm(X, scale, B, (mean, var), epsilon, momentum).reshape(shape)
     Y = normalized(X, scale, B, (mean, var), epsilon, None if not _training else momentum)
     return Y.reshape(shape)
 

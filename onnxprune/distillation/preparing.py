@@ -39,10 +39,9 @@ def tell_forms(forms: Sequence[tuple[Graph, Form]], hooks: Hooks) -> None:
 
 def prepare_norms(form: Form, rows: Rows, setting: Setting, hooks: Hooks) -> Inserted:
     """Freeze BatchNormalization, or put it back where export folded it away, in place; tell which."""
-    module, crew = form.module, setting.crew
-    if crew.size > 1 and not setting.options.freeze_bn:
-        hooks.note("BatchNormalization keeps its statistics: those of the processes would differ.")
-    module.freeze_bn = module.freeze_bn or setting.options.freeze_bn or crew.size > 1
+    module = form.module
+    module.freeze_bn = module.freeze_bn or setting.options.freeze_bn
+    module.sync_bn = setting.crew.size > 1
     inserted = put_back_norms(form, rows, setting)
     if inserted:
         hooks.note(f"{len(inserted)} BatchNormalizations that export folded away are put back to train.")

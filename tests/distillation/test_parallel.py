@@ -16,9 +16,10 @@ from onnxprune.errors import UsageError
 from tests.distillation.small_pair import QUICK, arrays, make_data, make_pair
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = replace(
+FROZEN = replace(
     QUICK, epochs=2, augment=("flip", "crop", "mixup"), accumulate=2, batch=8, freeze_bn=True, clip_norm=1.0
 )
+OPTIONS = {"frozen": FROZEN, "trained": replace(FROZEN, freeze_bn=False, batch=16)}
 PROCESS = """
 import sys
 from pathlib import Path
@@ -31,16 +32,16 @@ folder = Path(sys.argv[1])
 pair = [load_graph(folder / f"{name}.onnx") for name in ("teacher", "student")]
 with crew_of_environment("cpu") as crew:
     assert crew.size == 2
-    result = distill(*pair, make_data(), OPTIONS, run=folder / "two")
+    result = distill(*pair, make_data(), OPTIONS[sys.argv[2]], run=folder / "two")
     print(crew.rank, result.history[-1].loss)
 """
 
 
-def start(rank: int, folder: Path) -> subprocess.Popen[str]:
+def start(rank: int, folder: Path, norms: str) -> subprocess.Popen[str]:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20000 + os.getpid() % 20000)}
     ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(folder)],
+        [sys.executable, "-c", PROCESS, str(folder), norms],
         cwd=ROOT,
         env={**os.environ, **place, **ranks, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -49,10 +50,11 @@ def start(rank: int, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("norms", OPTIONS)
+def test_two_processes_give_what_one_gives(tmp_path: Path, norms: str) -> None:
     teacher, student = make_pair(tmp_path)
-    running = [start(rank, tmp_path) for rank in (0, 1)]
-    one = distill(teacher, student, make_data(), OPTIONS, run=tmp_path / "one")
+    running = [start(rank, tmp_path, norms) for rank in (0, 1)]
+    one = distill(teacher, student, make_data(), OPTIONS[norms], run=tmp_path / "one")
     for process in running:
         printed, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
