@@ -3,11 +3,11 @@
     def clip(input, min: float | None = None, max: float | None = None): ...
 
 Positional parameters are the node's inputs in order, under ONNX's names; attributes go by keyword. An input
-annotated with numbers (`int`, `float`, `list[int]`, `list[float]`) is given as Python numbers, any other as a
-tensor, and one annotated with both (`int | Tensor`) as a number where that is known without a tensor. Keyword
-parameters whose names begin with "_" are the walker's: `_outputs`, `_training`, `_synced`, `_device`; or the planner's:
-`_elem_type` (ONNX's type of the first input where that is a number), `_carried` and `_master` (of the
-quantised output, of the quantised input from an initializer: carrying.py).
+annotated with numbers (`int`, `float`, `list[int]`, `list[float]`) is given as Python numbers, any other as
+a tensor, and one annotated with both (`int | Tensor`) as a number where that is known without a tensor.
+Keyword parameters whose names begin with "_" are the walker's: `_outputs`, `_training`, `_synced`,
+`_device`; or the planner's: `_elem_type` (ONNX's type of the first input where that is a number),
+`_carried` and `_master` (of the quantised output, of the quantised input from an initializer: carrying.py).
 """
 
 import inspect

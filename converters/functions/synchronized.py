@@ -8,7 +8,7 @@ from torch.distributed.nn.functional import all_reduce
 def synchronized_norm(
     X: Tensor, scale: Tensor, B: Tensor, running: tuple[Tensor, Tensor], epsilon: float, keep: float
 ) -> Tensor:
-    """By mean and variance of all processes' rows; the running statistics are updated in place, alike in each.
+    """By mean and variance of all processes' rows; updates the running statistics in place, alike in each.
 
     The variance comes from centred values in a second exchange: sums of squares would cancel.
     """
