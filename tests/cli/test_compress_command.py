@@ -156,3 +156,24 @@ def test_an_interrupt_in_the_training_is_saved_and_can_be_resumed(
     ran = cli("compress", "--resume", run)
     assert ran.code == 0, ran.err
     assert "distilled" in ran.out
+
+
+def test_where_torch_is_missing_it_says_so_and_goes_without_on_request(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    words = ["compress", str(model), "-o", str(run), "--data", str(samples), *QUICK]
+
+    def without_torch(*more: str) -> "subprocess.CompletedProcess[str]":
+        code = "import sys; sys.modules['torch'] = None\nfrom onnxprune.cli.main import main\nmain()"
+        command = [sys.executable, "-c", code, *words, *more]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    refused = without_torch()
+    assert refused.returncode == 6
+    assert "E603" in refused.stderr
+    assert "--no-distill" in refused.stderr
+    assert not run.exists()
+    done = without_torch("--no-distill")
+    assert done.returncode == 0, done.stderr
+    assert (run / "final.onnx").is_file()
