@@ -4,8 +4,8 @@
 
 CORRECTED is PRUNED after `onnxprune reconstruct --method bias`: its biases give each channel the mean that
 the original's channel has. BatchNormalization put back (`--insert-bn`) starts from PRUNED; the weights as
-they are (`--no-insert-bn`) are trained from PRUNED and from CORRECTED, at several rates. Weights are chosen on
-a part of the training images; the test images are read once a row.
+they are (`--no-insert-bn`) are trained from PRUNED and from CORRECTED, at several rates. Weights are chosen
+on a part of the training images; the test images are read once a row.
 """
 
 import tempfile
