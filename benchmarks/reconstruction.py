@@ -2,8 +2,8 @@
 
     python -m benchmarks.reconstruction MODEL.onnx ... --data cifar10.npz
 
-The data: x_train, y_train, x_test, y_test, images in uint8 NHWC. Calibration and the choice of the allocation
-see training images alone (disjoint ones); the test images are read once a row. Seconds are processor seconds of
+The data: x_train, y_train, x_test, y_test, images in uint8 NHWC. Calibration and choice of the allocation
+see training images alone (disjoint ones); the test images are read once a row. Seconds: of processor time,
 one thread. The peer's rows: benchmarks.reconstruction_peer.
 """
 
@@ -26,7 +26,7 @@ from onnxprune.measurement.session import SessionSettings, make_session
 from onnxprune.onnx_file import load_graph
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import ReconstructOptions, reconstruct
-from onnxprune.target import Constraints, parse_target
+from onnxprune.target import Constraints, parse_target, resolve_align
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 CALIBRATION, HELD_OUT = 1024, 2000
@@ -78,7 +78,10 @@ class Bench:
         return [{self.groups.graph.inputs[0].name: self.data.calibration}]
 
     def masks(self, scores: dict[str, NDArray[np.float64]], allocation: str) -> Masks:
-        target, aligned = parse_target([f"macs={self.share}"]), Constraints(align=8)
+        target, aligned = (
+            parse_target([f"macs={self.share}"]),
+            Constraints(align=resolve_align("8", provider="cpu")),
+        )
         return allocate(scores, self.cost_model, target=target, constraints=aligned, how=allocation)
 
     def repaired(self, masks: Masks, options: ReconstructOptions) -> ModelProto:

@@ -94,13 +94,13 @@ class Output:
         self.finished = True
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Callable[[float], None]]:
+    def progress(self, label: str, total: int | None) -> Iterator[Callable[..., None]]:
         """A bar on stderr where that is a terminal; yields a function that takes the steps done so far."""
         columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         hidden = self.verbosity < 0 or not self._err.is_terminal
         with Progress(*columns, console=self._err, disable=hidden, transient=True) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            yield lambda done, of=total: bar.update(task, completed=done, total=of)
 
 
 def console(*, color: bool, **options: Any) -> Console:

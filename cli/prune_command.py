@@ -16,6 +16,7 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph, tell_uncounted
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
 from onnxprune.cli.prune_report import document, print_result
+from onnxprune.cli.repairing import repair, repairs_document, require_data
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples
@@ -24,7 +25,15 @@ from onnxprune.groups import Groups
 from onnxprune.masks import Masks, load_masks
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file.saving import check_output
-from onnxprune.pipeline import PruneOptions, choose_masks, load_groups, write_pruned
+from onnxprune.pipeline import (
+    PruneOptions,
+    add_provenance,
+    choose_masks,
+    load_groups,
+    write_pruned,
+    write_repaired,
+)
+from onnxprune.reconstruction import METHODS, Method, ReconstructOptions
 from onnxprune.target import Target, parse_target, require_reachable
 
 MASK_FILES = (".json", ".npz")
@@ -58,6 +67,13 @@ PROOF_SAMPLES = 8
     help=f"How much of each group goes: {', '.join(ALLOCATIONS)}.",
 )
 @click.option("--masks", "masks_file", type=FILE, help="Masks to apply instead of a criterion.")
+@click.option(
+    "--reconstruct",
+    is_flag=False,
+    flag_value=METHODS[0],
+    type=click.Choice(METHODS),
+    help="Then repair the weights on --data: least-squares (the default), or bias alone.",
+)
 @click.option("--save-masks", type=FILE, help="Write the masks, as .json or .npz.")
 @choice_options
 @click.option("--seed", default=0, show_default=True, help="Of random choices.")
@@ -71,6 +87,7 @@ def command(
     data: DataSource,
     choice: Choice,
     masks_file: Path | None,
+    reconstruct: Method | None,
     save_masks: Path | None,
     force: bool,
     **values: Any,
@@ -88,17 +105,27 @@ def command(
     options = prune_options(choice, **values)
     if masks_file is None and not options.target.bounds:
         raise UsageError("E202", "nothing to reach: no --target and no --masks", hint="--target macs=50%")
+    if reconstruct is not None:
+        require_data(data, "--reconstruct")
     groups = load_groups(model, options)
     tell_graph(output, groups.graph)
     tell_uncounted(output, groups)
     masks, samples = read_or_choose(output, groups, options, masks_file=masks_file, data=data)
-    result = write_pruned(
-        groups, masks, out, samples=proof(samples), provenance=options.provenance, force=force
-    )
+    if reconstruct is None:
+        repairs = None
+        result = write_pruned(
+            groups, masks, out, samples=proof(samples), provenance=options.provenance, force=force
+        )
+    else:
+        how = ReconstructOptions(reconstruct, seed=options.seed)
+        model_made, repairs = repair(output, groups, masks, data=data, options=how)
+        if options.provenance:
+            add_provenance(model_made, groups.graph, masks)
+        result = write_repaired(groups, masks, model_made, out, samples=proof(samples), force=force)
     if save_masks is not None:
         write_masks_file(save_masks, masks, groups, align=str(options.constraints.align))
     print_result(output, model, result)
-    output.finish(document(model, options, result))
+    output.finish(document(model, options, result) | repairs_document(reconstruct, repairs))
 
 
 def check_places(model: Path, out: Path, *, force: bool) -> None:

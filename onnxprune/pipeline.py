@@ -153,15 +153,52 @@ def write_pruned(
         VerificationError: E801, a check failed; nothing was written.
     """
     check_output(out, force)
-    graph, cost = groups.graph, CostModel(groups)
     model = prune(groups, masks)
     if provenance:
-        add_provenance(model, graph, masks)
+        add_provenance(model, groups.graph, masks)
+    return _write(groups, masks, model, out, _Proof(samples), force=force)
+
+
+def write_repaired(
+    groups: Groups,
+    masks: Masks,
+    model: ModelProto,
+    out: Path,
+    *,
+    samples: Iterable[Feed] | None = None,
+    force: bool = False,
+) -> Pruned:
+    """Write a model whose weights were changed after pruning, proven but for their values.
+
+    Args:
+        groups, masks: What went.
+        model: From `reconstruct`.
+        out: The new file.
+        samples: Inputs for the proof; random ones otherwise.
+        force: Replace an existing file.
+
+    Raises:
+        UsageError: E203, the output exists or cannot be written.
+        VerificationError: E801, a check failed; nothing was written.
+    """
+    return _write(groups, masks, model, out, _Proof(samples, repaired=True), force=force)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    samples: Iterable[Feed] | None
+    repaired: bool = False
+
+
+def _write(
+    groups: Groups, masks: Masks, model: ModelProto, out: Path, proof: _Proof, *, force: bool
+) -> Pruned:
+    graph, cost = groups.graph, CostModel(groups)
     reports: list[VerificationReport] = []
 
     def check(written: Path) -> None:
-        options = VerifyOptions(cost=cost.count(masks), prune=prune)
-        report = verify(graph, written, masks=masks, groups=groups, samples=samples, options=options)
+        options = VerifyOptions(cost=cost.count(masks), prune=prune, retrained=proof.repaired)
+        report = verify(graph, written, masks=masks, groups=groups, samples=proof.samples, options=options)
         reports.append(report)
         require_ok(report)
 

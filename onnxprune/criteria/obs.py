@@ -12,10 +12,12 @@ from onnxprune.calibration.cuts import prunable_cuts, value_of
 from onnxprune.calibration.feeds import portions
 from onnxprune.calibration.forms import Form, NoForm, form_of
 from onnxprune.calibration.grams import Gram
+from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
-from onnxprune.criteria.activations import required
+from onnxprune.criteria.activations import elementwise, required
 from onnxprune.criteria.options import Options, Scores
+from onnxprune.criteria.readers import ChannelTable
 from onnxprune.errors import DataError
 from onnxprune.groups import Groups
 from onnxprune.operators.findings import Cut
@@ -64,23 +66,34 @@ def obs(groups: Groups, options: Options) -> Scores:
     its readers goes, W and H^-1 are updated, and so on to the last. Its score is the cost at its turn, as a
     share of the reader's output variance: comparable over groups, and rising along the order.
 
-    Groups without a reader that is a matrix product get no scores, and so keep all channels.
+    Where no reader is a matrix product with a weight, the score is the channel's share of the squares that
+    are read: what is lost where nothing can make up for it.
     """
     feeds = required(options, "obs")
     readers = list(find_readers(groups))
-    if not readers:
-        return {}
     inputs = shelf_of(portions(groups.graph, feeds, PORTION))
     gather(groups, readers, inputs)
     by_group: dict[int, list[Reader]] = defaultdict(list)
     for reader in readers:
         for index in np.unique(reader.owner).tolist():
             by_group[index].append(reader)
-    return {
+    scores = {
         group.name: eliminate([columns_of(r, index) for r in by_group[index]], group.channels)
         for index, group in enumerate(groups)
         if group.frozen is None and index in by_group
     }
+    return shares(groups, inputs) | scores if len(scores) < len(groups.prunable) else scores
+
+
+def shares(groups: Groups, inputs: Shelf) -> Scores:
+    """Share of the squares that contractions read, by channel, over all that read it."""
+    cuts = prunable_cuts(groups)
+    totals = collect(groups, cuts, inputs, elementwise(np.square))
+    table = ChannelTable(groups)
+    for cut in cuts:
+        sums = totals[value_of(groups.graph, cut), cut.axis].sums
+        table.add(cut, sums / max(float(sums.sum()), TINY))
+    return table.sums()
 
 
 def find_readers(groups: Groups) -> Iterable[Reader]:
@@ -149,7 +162,8 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
         for reader, gram, (data, output) in zip(readers, grams, names, strict=True):
             wanted = max(ROWS, ROWS_A_COLUMN * reader.weight.shape[1])
             at = reader.form.positions(values[output], -(-wanted // samples), rng)
-            x = reader.form.columns(values[data], values[output], at)
+            # in double precision: the order of elimination follows from small differences
+            x = reader.form.columns(values[data], values[output], at).astype(np.float64)
             gram.add(x, np.zeros((*x.shape[:2], 0), x.dtype))
     for reader, gram in zip(readers, grams, strict=True):
         if not gram.finite:

@@ -37,7 +37,7 @@ def repair(bench: Bench, task: Task, start: Repair) -> Repair:
     consumer = consumer_of(bench.pruned.graph, task.node)
     bias_only = bench.options.method == "bias"
     if bias_only and consumer.tail.norm is not None:
-        raise NoForm("the BatchNormalization behind it is recalibrated")
+        return replace(start, note="through the BatchNormalization behind it")
     if bias_only or consumer.weight is None or consumer.matrix.shape[1] > bench.options.columns:
         reason = consumer.why or f"{consumer.matrix.shape[1]} columns are too many to solve"
         return shift_mean(

@@ -227,5 +227,17 @@ def test_an_unknown_criterion_is_an_error_with_a_suggestion(chain: Groups) -> No
 
 def test_the_criteria_that_were_promised_are_there() -> None:
     assert sorted(CRITERIA) == sorted(
-        ["l1", "l2", "group-l2", "fpgm", "bn-scale", "random", "wanda", "act-mean-abs", "apoz", "hrank"]
+        [
+            "l1",
+            "l2",
+            "group-l2",
+            "fpgm",
+            "bn-scale",
+            "random",
+            "wanda",
+            "act-mean-abs",
+            "apoz",
+            "hrank",
+            "obs",
+        ]
     )
