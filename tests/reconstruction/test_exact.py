@@ -172,7 +172,7 @@ def test_the_shift_goes_into_the_batch_normalization_behind(groups_of: Build) ->
 
 
 def test_what_another_branch_lost_is_made_up_for_at_the_sum(groups_of: Build) -> None:
-    """The nonlinear branch loses channels for good; the last one before the sum takes its linear part over."""
+    """The branch that comes last takes over what it can of what the first one lost."""
     groups = groups_of(
         "float[N,6,5,5] x => float[N,6,5,5] y",
         "c = Conv(x, w1)\nr = Relu(c)\na = Conv(r, w2)\nh = Conv(x, v)\n"
