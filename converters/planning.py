@@ -13,12 +13,12 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, num
 from onnxprune.converters.carrying import Carried
 from onnxprune.converters.folding import MOST as MOST_FOLDED
 from onnxprune.converters.folding import folded, shape_constant
-from onnxprune.converters.functions.reference import by_reference
+from onnxprune.converters.functions.reference import by_reference, can_run
 from onnxprune.converters.host import HOST, HostType
 from onnxprune.converters.master import widened
 from onnxprune.converters.signature import EITHER, NUMBERS, Function, signature_of
 from onnxprune.converters.steps import Plan, Source, Step
-from onnxprune.converters.table import function_for
+from onnxprune.converters.table import function_for, lacking
 from onnxprune.converters.types import tensor_of
 from onnxprune.errors import UnsupportedError
 from onnxprune.onnx_file import Initializer
@@ -332,8 +332,12 @@ def reference_step(node: NodeProto, scope: Scope) -> Step:
         tensor_source(name, scope, (node.op_type, i)) if name else Source()
         for i, name in enumerate(node.input)
     )
-    domains = {node.domain: scope.versions.get("" if node.domain == "ai.onnx" else node.domain, 1)}
-    keywords = {"_node": node.SerializeToString(), "_opsets": domains | {"": scope.versions.get("", 1)}}
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = scope.versions.get(domain, 1)
+    proto, opsets = node.SerializeToString(), {node.domain: version, "": scope.versions.get("", 1)}
+    if not can_run(proto, opsets):
+        raise lacking(domain, node.op_type, version, where=describe(node))
+    keywords = {"_node": proto, "_opsets": opsets}
     return step_of(node, by_reference, sources, keywords, frozenset({"_device"}))
 
 

@@ -28,6 +28,7 @@ from onnxprune.onnx_file.initializer import constant_of
 from onnxprune.onnx_file.patch import refill
 
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+MASKED = -1e4  # what masks add to scores, or less
 NOT_WEIGHTS = {  # (operator, input): statistics, what a scale of numbers is, and what the network's form is
     *(("BatchNormalization", i) for i in (3, 4)),
     *((name, i) for name in ("QuantizeLinear", "DequantizeLinear") for i in (1, 2)),
@@ -47,9 +48,9 @@ def to_torch(
     Args:
         graph: A model of `load_graph`.
         trainable: Which initializers become parameters, by name; by default those that look like weights:
-            floating point, read as a tensor, neither statistics nor scales of quantisation, not a scalar; and
-            quantised ones that DequantizeLinear reads. Constants inside local functions, which several nodes
-            may share, and sparse ones stay as they are.
+            floating point, read as a tensor, neither statistics nor masks nor scales of quantisation, not a
+            scalar; and quantised ones that DequantizeLinear reads. Constants inside local functions, which
+            several nodes may share, and sparse ones stay as they are.
         master: Hold and compute float16 and bfloat16 as float32 (master weights); inputs and outputs keep
             their types, and `to_onnx` casts back.
 
@@ -168,12 +169,29 @@ def sparse_constants(graph: GraphProto) -> dict[str, Initializer]:
 
 def typed_values(model: ModelProto) -> dict[str, TypeProto]:
     """Types of values, as far as they are known."""
+    model = with_known_domains(model)
     try:
         typed = infer_shapes(model, strict_mode=False)
     except (RuntimeError, ValueError):  # the types that the file states must do
         typed = model
     infos = (i for g in all_graphs(typed.graph) for i in (*g.input, *g.value_info, *g.output))
     return {info.name: info.type for info in infos}
+
+
+def with_known_domains(model: ModelProto) -> ModelProto:
+    """For shape inference: nodes that quantise are in onnx's domain, where it knows them."""
+    if not any(is_contributed(node) for node in all_nodes(model.graph)):
+        return model
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for node in all_nodes(copy.graph):
+        if is_contributed(node):
+            node.domain = ""
+    return copy
+
+
+def is_contributed(node: NodeProto) -> bool:
+    return node.domain == "com.microsoft" and node.op_type in ("QuantizeLinear", "DequantizeLinear")
 
 
 def lengths_of(types: Mapping[str, TypeProto]) -> dict[str, int]:
@@ -212,7 +230,15 @@ def looks_like_weight(name: str, scope: Scope) -> bool:
         return False
     if name in scope.folded or (constant.node is not None and constant.size == 1):
         return False  # a number of the network's definition, such as a slope or an epsilon
+    if is_mask(constant.array()) or any(operator == "Equal" for operator, _ in scope.uses[name]):
+        return False  # no longer equal to what it is compared with, once it has moved
     return any(use not in NOT_WEIGHTS for use in scope.uses[name])
+
+
+def is_mask(array: Array) -> bool:
+    """Whether there is nothing but what a softmax takes for minus infinity, and zeros."""
+    masked = array <= MASKED
+    return bool(masked.any() and (masked | (array == 0)).all())
 
 
 def to_onnx(module: OnnxModule, graph: Graph) -> ModelProto:
@@ -253,10 +279,10 @@ def write_back(tensor: TensorProto, value: Any, folder: Path) -> None:
 def of_type(values: Array, elem_type: int, dtype: np.dtype[Any]) -> Array:
     """Master values in their own type: those of quantised weights are rounded and clipped."""
     format_ = FORMATS.get(elem_type)
-    if format_ is not None:
-        values = values.clip(format_.lowest, format_.highest)
+    if format_ is not None:  # float32 has no 2 ** 31 - 1
+        values = values.astype(np.float64).clip(format_.lowest, format_.highest)
     if isinstance(format_, Whole):
-        values = np.rint(values.astype(np.float64))
+        values = np.rint(values)
     return values.astype(dtype)
 
 

@@ -89,11 +89,15 @@ def function_for(domain: str, operator: str, version: int, *, where: str) -> Fun
         UnsupportedError: E406, there is none.
     """
     if not has_function(domain, operator, version):
-        name = f"{domain}::{operator}" if domain else operator
-        raise UnsupportedError(
-            "E406",
-            f"node {where}: the round trip has no {name} (opset {version})",
-            hint="`onnxprune distill --list-operators` shows those it has; prune and reconstruct still work",
-        )
+        raise lacking(domain, operator, version, where=where)
     versions = TABLE[domain, operator]
     return versions[max(since for since in versions if since <= version)]
+
+
+def lacking(domain: str, operator: str, version: int, *, where: str) -> UnsupportedError:
+    name = f"{domain}::{operator}" if domain else operator
+    return UnsupportedError(
+        "E406",
+        f"node {where}: the round trip has no {name} (opset {version})",
+        hint="`onnxprune distill --list-operators` shows those it has; prune and reconstruct still work",
+    )

@@ -22,6 +22,15 @@ def by_reference(
     return tuple(from_reference(next(outputs), _device) if name else None for name in node.output)
 
 
+def can_run(node: bytes, opsets: Mapping[str, int]) -> bool:
+    """Whether the reference evaluator has a node's operator."""
+    try:
+        ReferenceEvaluator(single_node(node, tuple(opsets.items())))
+    except NotImplementedError:
+        return False
+    return True
+
+
 def single_node(node: bytes, opsets: tuple[tuple[str, int], ...]) -> ModelProto:
     proto = NodeProto.FromString(node)
     inputs = [helper.make_value_info(name, TypeProto()) for name in dict.fromkeys(proto.input) if name]

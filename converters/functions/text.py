@@ -83,9 +83,8 @@ def floats(X: Tensor) -> Tensor:
 
 
 TABLES = (
-    *("CastMap", "CategoryMapper", "DictVectorizer", "Imputer", "LabelEncoder", "LinearClassifier"),
-    *("OneHotEncoder", "SVMClassifier", "SVMRegressor", "TreeEnsemble", "TreeEnsembleClassifier"),
-    *("TreeEnsembleRegressor", "ZipMap"),
+    *("DictVectorizer", "Imputer", "LabelEncoder", "LinearClassifier", "OneHotEncoder", "SVMClassifier"),
+    *("SVMRegressor", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
 )
 OPERATORS: dict[str, dict[int, Function]] = {
     "ImageDecoder": {20: by_reference},

@@ -4,7 +4,7 @@ The ModelProto stays the truth and is never changed here; pruning patches a copy
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -139,19 +139,17 @@ def subgraphs(node: NodeProto) -> list[GraphProto]:
 
 
 def captures(node: NodeProto) -> list[str]:
-    """Names of outer values that the subgraphs of a node read, however deeply nested.
+    """Names of outer values that the subgraphs of a node read, however deeply nested."""
+    return list(dict.fromkeys(name for graph in subgraphs(node) for name in reads_outside(graph)))
 
-    A name that a nested graph defines itself is listed too: that freezes more than it must, never less.
-    """
-    names: dict[str, None] = {}
-    queue = subgraphs(node)
-    while queue:
-        graph = queue.pop()
-        names.update(dict.fromkeys(output.name for output in graph.output))
-        for inner in graph.node:
-            names.update(dict.fromkeys(name for name in inner.input if name))
-            queue.extend(subgraphs(inner))
-    return list(names)
+
+def reads_outside(graph: GraphProto) -> Iterator[str]:
+    """Names that a subgraph reads and does not define: a branch may call its values as others are called."""
+    own = {value.name for value in (*graph.input, *graph.initializer)}
+    own.update(tensor.values.name for tensor in graph.sparse_initializer)
+    own.update(name for node in graph.node for name in node.output)
+    read = (name for node in graph.node for name in (*node.input, *captures(node)) if name)
+    yield from (name for name in (*read, *(output.name for output in graph.output)) if name not in own)
 
 
 def topological(protos: Iterable[NodeProto], known: set[str], path: Path) -> list[NodeProto]:

@@ -79,6 +79,36 @@ def test_trained_weights_are_rounded_and_clipped_as_the_forward_does() -> None:
     np.testing.assert_allclose(module(torch.from_numpy(x)).detach(), want, rtol=1e-5, atol=1e-6)
 
 
+def test_biases_at_the_end_of_their_range_are_clipped_not_turned_round() -> None:
+    graph = network()
+    module = to_torch(graph)
+    with torch.no_grad():
+        module.initializers["b"].copy_(torch.tensor([3e9, 2.0**31, -3e9, 5.0]))
+    bias = {t.name: numpy_helper.to_array(t) for t in to_onnx(module, graph).graph.initializer}["b"]
+    assert bias.tolist() == [2**31 - 1, 2**31 - 1, -(2**31), 5]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
+def test_gradients_pass_the_quantisation_that_onnx_runtime_contributes(dtype: str) -> None:
+    text = f"""<ir_version: 10, opset_import: ["" : 17, "com.microsoft" : 1]>
+    g (float[N, 4] x) => (float[N, 3] y) <float s = {{0.02}}, {dtype} z = {{100}}> {{
+        q = com.microsoft.QuantizeLinear(x, s, z)  d = com.microsoft.DequantizeLinear(q, s, z)
+        wd = com.microsoft.DequantizeLinear(w, s, z)  p = MatMul(d, wd)
+        pq = com.microsoft.QuantizeLinear(p, s, z)  y = com.microsoft.DequantizeLinear(pq, s, z)
+    }}"""
+    model = parser.parse_model(text)
+    weight = RNG.integers(90, 110, (4, 3)).astype(dtype)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    x = RNG.uniform(-0.5, 0.5, (2, 4)).astype(np.float32)
+    module, inputs = to_torch(view(model, Path("model.onnx"))), torch.from_numpy(x).requires_grad_()
+    outputs = module(inputs)
+    np.testing.assert_allclose(outputs.detach(), in_ort(model, {"x": x}, optimized=False)[0], atol=1e-6)
+    outputs.square().sum().backward()
+    for gradient in (inputs.grad, module.initializers["w"].grad):
+        assert gradient is not None
+        assert gradient.abs().sum() > 0
+
+
 def test_scales_and_zero_points_differentiate_where_they_are_asked_for() -> None:
     module = to_torch(network(), trainable=lambda name: name in ("xs", "xz", "ws"))
     module(torch.from_numpy(images())).square().sum().backward()

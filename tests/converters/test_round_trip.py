@@ -17,6 +17,7 @@ from onnxprune.converters import OnnxModule, to_onnx, to_torch
 from onnxprune.converters.planning import SHAPE_OPERATORS
 from onnxprune.converters.signature import NUMBERS
 from onnxprune.converters.steps import Plan
+from onnxprune.errors import UnsupportedError
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.onnx_file.graph import view
 from tests.converters.against_ort import in_ort
@@ -222,6 +223,32 @@ def test_weights_inside_branches_train_and_return() -> None:
         module = returns(graph, random(2, 3), np.array(condition))
         assert dict(module.weights()).keys() == {"w", "v"}
         assert gradients(module, random(2, 3), np.array(condition)).keys() == {name}
+
+
+def test_a_branch_may_name_its_values_as_the_graph_around_it_does() -> None:
+    same_names = BRANCHES.replace("o2", "y").replace("(float[2, 3] o)", "(float[2, 3] y)")
+    graph = model_of(same_names.replace("{ o = Mul(x, w) }", "{ y = Mul(x, w) }"), {})
+    for condition in (True, False):
+        returns(graph, random(2, 3), np.array(condition))
+
+
+def test_what_the_reference_evaluator_lacks_is_refused_when_planning() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21, "ai.onnx.ml" : 3]> g (float[N, 2] x) => (y)
+    { n = Identity(x)  y = ai.onnx.ml.ZipMap <classlabels_int64s = [0, 1]> (n) }"""
+    with pytest.raises(UnsupportedError, match=r"node y: .*no ai\.onnx\.ml::ZipMap \(opset 3"):
+        to_torch(view(parser.parse_model(text), Path("model.onnx")))
+
+
+def test_masks_and_what_is_compared_with_are_no_weights() -> None:
+    body = """(float[4, 4] x) => (float[4, 4] y) {
+        m = Trilu <upper = 0> (ones)  hidden = Equal(m, none)  a = Where(hidden, low, none)
+        b = Add(x, causal)  c = Add(a, b)  s = Softmax(c)  y = MatMul(s, w)
+    }"""
+    causal = np.triu(np.full((4, 4), -65504, np.float32), 1)
+    masks = {"ones": np.ones((4, 4), np.float32), "none": np.zeros(1, np.float32)}
+    masks |= {"low": np.array([-np.inf], np.float32), "causal": causal}
+    module = returns(model_of(body, masks | {"w": random(4, 4)}), random(4, 4))
+    assert dict(module.weights()).keys() == {"ones", "w"}
 
 
 def test_weights_given_to_local_functions_train_and_those_inside_stay() -> None:
