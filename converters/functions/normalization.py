@@ -25,7 +25,7 @@ def batch_normalization(
     momentum: float = 0.9,
     training_mode: int = 0,
     _training: bool,
-    _synced: bool,
+    _synced: bool = False,
     _outputs: int,
 ) -> Any:
     """In training the running statistics are updated in place; ONNX's momentum is the share that stays."""
@@ -48,7 +48,7 @@ def batch_normalization_7(
     momentum: float = 0.9,
     spatial: int = 1,
     _training: bool,
-    _synced: bool,
+    _synced: bool = False,
     _outputs: int,
 ) -> Any:
     """Several outputs ask for training; without `spatial` each place of a map has its own statistics."""
