@@ -87,9 +87,13 @@ def to_torch(
 
 def inlined(model: ModelProto) -> ModelProto:
     """The model with those operators replaced by their definition that have one and no function of ours."""
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
     versions = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
+    if model.functions:
+        own = (o for function in model.functions for o in function.opset_import if not o.domain)
+        if all(o.version == versions.get("", 1) for o in own):
+            model = onnx.inliner.inline_local_functions(model)
+        else:  # what the functions hold is converted to the model's opset
+            model = onnx.inliner.inline_local_functions(typed(model), convert_version=True)
     wanted = {
         (node.domain, node.op_type)
         for node in all_nodes(model.graph)

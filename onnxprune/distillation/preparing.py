@@ -66,7 +66,9 @@ def arranged(module: nn.Module, setting: Setting) -> Any:
     """On the device, images with their channels last where that is asked for; in place."""
     module = module.to(setting.arithmetic.device)
     if setting.options.channels_last:
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.ndim == 4:  # Module.to refuses a module in which there is one of five axes
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     return module
 
 

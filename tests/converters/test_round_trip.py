@@ -263,6 +263,15 @@ def test_weights_given_to_local_functions_train_and_those_inside_stay() -> None:
     assert [name for name, _ in module.named_parameters()] == ["w"]
 
 
+def test_local_functions_may_be_of_another_opset() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 18, "local" : 1]>
+    g (float[2, 3] x) => (float[2, 3] y) <float[3] w = {1, 2, 3}> { y = local.scale(x, w) }
+    <domain: "local", opset_import: ["" : 13]>
+    scale (x, w) => (y) { a = Mul(x, w)  y = Softmax(a) }"""
+    module = returns(view(parser.parse_model(text), Path("model.onnx")), random(2, 3))
+    assert [name for name, _ in module.named_parameters()] == ["w"]
+
+
 def test_a_sparse_initializer_is_a_buffer() -> None:
     graph = model_of("(float[2, 4] x) => (float[2, 4] y) { y = Add(x, s) }", {"s": np.zeros(4, np.float32)})
     model = graph.model

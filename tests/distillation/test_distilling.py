@@ -50,6 +50,21 @@ def test_the_student_learns_and_nothing_but_trained_arrays_differs(tmp_path: Pat
     assert before == after
 
 
+def test_models_with_weights_of_five_axes_train(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    network (float[N, 1, 4, 8, 8] x) => (float[N, 4] y) {
+        c = Conv(x, w)  r = Relu(c)  p = GlobalAveragePool(r)  f = Flatten(p)  y = Gemm<transB = 1>(f, v)
+    }"""
+    rng = np.random.default_rng(0)
+    teacher, student = (
+        graph_of(parsed(text, w=normal(rng, 6, 1, 3, 3, 3), v=normal(rng, 4, 6)), tmp_path / name)
+        for name in ("teacher.onnx", "student.onnx")
+    )
+    data = TrainingData(*(samples_of(normal(rng, 32, 1, 4, 8, 8)) for _ in range(2)))
+    result = distill(teacher, student, data, replace(QUICK, epochs=2), run=tmp_path / "run")
+    assert changed_arrays(student, result.path) == {"w", "v"}
+
+
 def test_without_labels_the_student_comes_to_agree_with_the_teacher(tmp_path: Path) -> None:
     teacher, student = make_pair(tmp_path, last="y = Softmax(g)")
     options = replace(QUICK, epochs=15)
