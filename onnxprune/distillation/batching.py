@@ -79,8 +79,9 @@ def form_for_batches(
         trainable: Which initializers become parameters.
 
     Raises:
-        UnsupportedError: E406, no form gives for several rows what each gives alone.
+        UnsupportedError: E406, no form gives for several rows what each gives alone; an output is no tensor.
     """
+    require_tensors(graph)
     rows = [value[:ROWS] for value in inputs]
     expected = one_by_one(graph, rows)
     tolerance = HALF_TOLERANCE if is_half(graph) else TOLERANCE
@@ -103,6 +104,16 @@ def form_for_batches(
         cause="a batch size is built into its nodes, or an operator mixes rows",
         hint="export the model with a free batch axis",
     )
+
+
+def require_tensors(graph: Graph) -> None:
+    for output in graph.model.graph.output:
+        if output.type.WhichOneof("value") not in (None, "tensor_type"):
+            raise UnsupportedError(
+                "E406",
+                f"{graph.path.name} cannot be trained: its output {output.name} is no tensor",
+                hint="take that output out of the model for training",
+            )
 
 
 def is_half(graph: Graph) -> bool:

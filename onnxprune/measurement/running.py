@@ -33,10 +33,12 @@ def _run_filled(session: Session, piece: Batch, fixed: int) -> dict[str, Array]:
     rows = np.minimum(np.arange(fixed), len(piece) - 1)
     values = session.run(piece.rows(rows).inputs)
     for name, value in values.items():
-        if value.ndim == 0 or len(value) != fixed:
+        shape = list(value.shape) if isinstance(value, np.ndarray) else None  # a sequence
+        if not shape or shape[0] != fixed:
+            what = "no tensor" if shape is None else f"shape {shape}"
             raise DataError(
                 "E503",
-                f"{session.name}, output {name}: shape {list(value.shape)}, want one row for each of {fixed}",
+                f"{session.name}, output {name}: {what}, want one row for each of {fixed}",
                 hint=f"give samples in files of {fixed}, and --batch {fixed}",
             )
     return {name: value[: len(piece)] for name, value in values.items()}

@@ -94,6 +94,18 @@ def test_a_model_that_mixes_rows_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "E406"
 
 
+def test_a_model_that_gives_a_sequence_is_refused(tmp_path: Path) -> None:
+    halves = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        halves (float[2, 4] x) => (seq(float[2, 2]) y) {
+            h = MatMul(x, w)  y = SplitToSequence <axis = 1> (h)
+        }""",
+        w=normal(np.random.default_rng(0), 4, 2),
+    )
+    with pytest.raises(UnsupportedError, match="its output y is no tensor"):
+        form_for_batches(graph_of(halves, tmp_path / "m.onnx"), [torch.zeros(3, 4)])
+
+
 def test_regression_on_vectors_needs_no_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
