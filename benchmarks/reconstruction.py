@@ -30,6 +30,7 @@ from onnxprune.target import Constraints, parse_target, resolve_align
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 CALIBRATION, HELD_OUT = 1024, 2000
+TRIAL_IMAGES, TRIAL_ROWS = 256, 1 << 14  # to choose the allocation by
 ALLOCATIONS = ("absolute", "per-mac", "global")
 Images = NDArray[np.float32]
 
@@ -73,9 +74,10 @@ class Bench:
     cost_model: CostModel
     data: Data
     share: str
+    allocations: tuple[str, ...] = ALLOCATIONS
 
-    def feeds(self) -> list[dict[str, Images]]:
-        return [{self.groups.graph.inputs[0].name: self.data.calibration}]
+    def feeds(self, count: int = CALIBRATION) -> list[dict[str, Images]]:
+        return [{self.groups.graph.inputs[0].name: self.data.calibration[:count]}]
 
     def masks(self, scores: dict[str, NDArray[np.float64]], allocation: str) -> Masks:
         target, aligned = (
@@ -88,14 +90,17 @@ class Bench:
         return reconstruct(self.groups, masks, self.feeds(), options=options)
 
     def chosen(self, scores: dict[str, NDArray[np.float64]]) -> str:
-        """The allocation that is best on held-out training images, after the plain least squares."""
-        quick = ReconstructOptions(passes=0)
+        """The allocation that is best on held-out training images, after a cheap repair on few images."""
+        if len(self.allocations) == 1:
+            return self.allocations[0]
+        quick = ReconstructOptions(passes=0, rows=TRIAL_ROWS)
 
         def accuracy(allocation: str) -> float:
-            model = self.repaired(self.masks(scores, allocation), quick)
+            masks = self.masks(scores, allocation)
+            model = reconstruct(self.groups, masks, self.feeds(TRIAL_IMAGES), options=quick)
             return top1(model, self.data.held_out, self.data.held_out_labels)
 
-        return max(ALLOCATIONS, key=accuracy)
+        return max(self.allocations, key=accuracy)
 
     def row(self, name: str, masks: Masks, make: Callable[[], ModelProto], *, extra: float = 0.0) -> None:
         start = process_time()
@@ -109,11 +114,14 @@ class Bench:
         )
 
 
-def ours(bench: Bench) -> None:
+def by_magnitude(bench: Bench) -> None:
     plain = bench.masks(score(bench.groups, "group-l2"), "uniform")
     bench.row("group-l2", plain, lambda: prune(bench.groups, plain))
     bench.row("+ bias", plain, lambda: bench.repaired(plain, ReconstructOptions("bias")))
     bench.row("+ least squares", plain, lambda: bench.repaired(plain, ReconstructOptions()))
+
+
+def by_surgery(bench: Bench) -> None:
     start = process_time()
     scores = score(bench.groups, "obs", feeds=bench.feeds())
     seconds = process_time() - start
@@ -126,19 +134,38 @@ def ours(bench: Bench) -> None:
     )  # fmt: skip
 
 
+WAYS = {"group-l2": by_magnitude, "obs": by_surgery}
+
+
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--data", required=True)
 @click.option("--share", "shares", multiple=True, default=("70%", "50%", "35%"), show_default=True)
 @click.option("--seed", default=0, show_default=True)
-def main(models: tuple[Path, ...], data: str, shares: tuple[str, ...], seed: int) -> None:
+@click.option(
+    "--allocation", "allocations", multiple=True, default=ALLOCATIONS, show_default=True,
+    type=click.Choice(ALLOCATIONS), help="Those to choose from; one alone is taken untried.",
+)  # fmt: skip
+@click.option(
+    "--criterion",
+    "criteria",
+    multiple=True,
+    default=list(WAYS),
+    type=click.Choice(list(WAYS)),
+    show_default=True,
+)
+def main(
+    models: tuple[Path, ...], data: str, shares: tuple[str, ...], seed: int,
+    allocations: tuple[str, ...], criteria: tuple[str, ...],
+) -> None:  # fmt: skip
     """One row a model, target and way."""
     images = read(data, seed)
     click.echo("| model | target | way | MACs | top-1 | seconds |\n|---|---|---|---|---|---|")
     for path in models:
         groups = find_groups(load_graph(path))
         for share in shares:
-            ours(Bench(groups, CostModel(groups), images, share))
+            for criterion in criteria:
+                WAYS[criterion](Bench(groups, CostModel(groups), images, share, allocations))
 
 
 if __name__ == "__main__":
