@@ -31,7 +31,7 @@ def check_contract(
         original: What was pruned.
         pruned: The result.
         may: Which numbers may change.
-        retrained: Whether the weights were trained again (then a bias may be new).
+        retrained: Whether weights were repaired or trained after pruning (then a bias may be new).
         file: Where the result was written, if it was: its external data is compared too.
     """
     before, after = original.model, pruned.model

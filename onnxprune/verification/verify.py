@@ -59,7 +59,7 @@ def verify(
     Args:
         original: The model that was pruned.
         pruned: The result: in memory, or a file under whatever name, such as a temporary one.
-        masks: What it was made of; None: recovered from its weights where they were not trained again.
+        masks: What it was made of; None: recovered from its weights where they were not changed.
         groups: Of the original; None: found here.
         samples: Feeds of real inputs; random ones are added in any case.
         options: Tolerances, promised cost, how to prune.
@@ -169,6 +169,6 @@ def running(origin: Origin, seen: Graph, samples: Iterable[Feeds], options: Veri
     elif origin.masks is None:
         yield skipped(law.LAW, origin.note)
     elif options.retrained:
-        yield skipped(law.LAW, "weights were trained again after pruning")
+        yield skipped(law.LAW, "weights were repaired or trained after pruning")
     else:
         yield law.check_law(bench, origin.masks, plain)
