@@ -40,7 +40,9 @@ from onnxprune.verification import VerifyOptions, verify
     metavar="A",
     help="Difference allowed in any case.",
 )
-@click.option("--retrained", is_flag=True, help="Weights were repaired or trained after pruning: compare no values.")
+@click.option(
+    "--retrained", is_flag=True, help="Weights were repaired or trained after pruning: compare no values."
+)
 @heads_option
 @shape_option
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
