@@ -1,7 +1,8 @@
 """`onnxprune distill`: the student learns from the original, with or without labels."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,22 @@ import click
 from onnxprune.cli import run_folder
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.distill_data import test_data, training_data
+from onnxprune.cli.distill_data import training_data
 from onnxprune.cli.distill_options import distill_options, learning_options
+from onnxprune.cli.distill_places import begin, check_places, give_up, place, places, require_place
 from onnxprune.cli.distill_report import EpochTeller, document, print_distilled
+from onnxprune.cli.distill_test import Tested, measured_on, tested_by
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
 from onnxprune.cli.stop_request import stop_request
-from onnxprune.data import Samples
-from onnxprune.errors import OnnxPruneError, UsageError
-from onnxprune.masks import model_hash
-from onnxprune.measurement.accuracy import Measurement, measure
-from onnxprune.measurement.session import SessionSettings, make_session
+from onnxprune.errors import OnnxPruneError
+from onnxprune.measurement.accuracy import Measurement
 from onnxprune.onnx_file import Graph, load_graph
-from onnxprune.onnx_file.saving import check_output
 
 if TYPE_CHECKING:
-    from onnxprune.distillation import Distilled, DistillOptions, TrainingData
+    from onnxprune.distillation import Distilled, DistillOptions, EpochRow, TrainingData
+
+    Board = Callable[["EpochRow"], None]
 
 
 class ResumableCommand(Command):
@@ -92,81 +93,81 @@ def command(
     from onnxprune.distillation.parallel import crew_of_environment
 
     run, file = places(out)
-    resumed = context.meta.get("resumed")
-    if resumed is not None and resumed.resolve() != run.resolve():
-        raise UsageError("E208", f"{resumed} was moved; its run was {run}", hint=f"move it back to {run}")
+    if context.meta.get("resumed") is not None:
+        require_place(context.meta["resumed"], run)
     options = distill_options(learning)
+    sources = (original, student, *(() if teacher is None else (teacher,)))
     with crew_of_environment(options.device) as crew:
         if not crew.leads:
             output = Output("distill", None, -1)
-        models = [load_graph(path) for path in (original, student, teacher or original)]
-        pair = (models[2], models[1])
+        argv = context.meta.get("argv") if crew.leads else None
+        if argv is not None:
+            check_places(run, file, force=force, models=sources)
+        models = [load_graph(path) for path in sources]
         parts = training_data(data, models[1], test)
-        test_samples = None if test is None else test_data(data, test, models[1])
-        if resumed is None and crew.leads:
-            begin(run, file, context.meta["argv"], force=force, models=(original, student))
-        crew.wait()
+        tested = None if test is None else tested_by(data, test, original, models[1])
         board = board_of(run) if tensorboard and crew.leads else None
-        result = learn(output, pair, parts, options, run=run, board=board)
-        if isinstance(result, int):
-            return result
-        if crew.leads:
-            finish(output, result, run=run, file=file, test=test_samples, models=(original, student))
+
+        with ExitStack() as held:
+
+            def ready() -> None:
+                if crew.leads:
+                    held.enter_context(begin(run, argv, models=(original, student)))
+                crew.wait()
+
+            tell = Telling(output, ready, board)
+            result = learn(tell, (models[2 if teacher else 0], models[1]), parts, options, run=run)
+            if isinstance(result, int):
+                return result
+            if crew.leads:
+                finish(output, result, run=run, file=file, tested=tested, models=(original, student))
     return 0
 
 
-def places(out: Path) -> tuple[Path, Path | None]:
-    """The folder of the run, and the file asked for where one was."""
-    return (out.with_suffix(".distill"), out) if out.suffix == ".onnx" else (out, None)
-
-
-def begin(
-    run: Path, file: Path | None, argv: Sequence[str], *, force: bool, models: tuple[Path, Path]
-) -> None:
-    """Check the places, forget an earlier run where that is forced, and write run.json.
-
-    Raises:
-        UsageError: E203.
-    """
-    from onnxprune.distillation.checkpoint import NAME
-    from onnxprune.distillation.session import STUDENT
-
-    run_folder.check_new(run, (NAME, STUDENT), force=force)
-    if file is not None:
-        if any(file.exists() and file.samefile(model) for model in models):
-            raise UsageError(
-                "E203", f"{file} is one of the models, which are never changed", hint="another --out"
-            )
-        check_output(file, force)
-    (run / NAME).unlink(missing_ok=True)
-    hashes = {name: model_hash(path) for name, path in zip(("original", "student"), models, strict=True)}
-    run_folder.start(run, "distill", argv, sha256=hashes)
-
-
-def board_of(run: Path) -> Any:
+def board_of(run: Path) -> "Board":
     from onnxprune.distillation.logs import tensorboard
 
     return tensorboard(run / "tb")
 
 
+@dataclass(frozen=True)
+class Telling:
+    """To whom a training tells how it goes.
+
+    Attributes:
+        output: The user.
+        ready: Called before the first file is written.
+        board: TensorBoard's; None without it.
+    """
+
+    output: Output
+    ready: Callable[[], None]
+    board: "Board | None"
+
+
 def learn(
-    output: Output,
+    tell: Telling,
     pair: tuple[Graph, Graph],
     data: "TrainingData",
     options: "DistillOptions",
     *,
     run: Path,
-    board: Any,
 ) -> "Distilled | int":
     """The result, or the exit code of an interruption that was saved."""
     from onnxprune.distillation import Hooks, Stopped, distill
-    from onnxprune.distillation.checkpoint import NAME
+
+    output, began = tell.output, False
+
+    def ready() -> None:
+        nonlocal began
+        tell.ready()
+        began = True
 
     quiet = output.verbosity < 0
     progress = nullcontext(None) if quiet else output.progress("distilling", options.epochs)
     with stop_request() as request, progress as step:
-        teller = EpochTeller(output, options.epochs, step, board, request)
-        hooks = Hooks(output.note, teller.step, teller.epoch, stop=lambda: request.asked)
+        teller = EpochTeller(output, options.epochs, step, tell.board, request)
+        hooks = Hooks(output.note, teller.step, teller.epoch, stop=lambda: request.asked, ready=ready)
         try:
             return distill(*pair, data, options, run=run, hooks=hooks)
         except Stopped:
@@ -175,10 +176,8 @@ def learn(
             output.note(f"saved; continue with: onnxprune distill --resume {run}")
             return request.exit_code
         except OnnxPruneError as error:
-            if leads() and (run / NAME).exists():
-                run_folder.update(run, status="failed", error=str(error))
-            elif leads():
-                run_folder.forget(run)
+            if began and leads():
+                give_up(run, error)
             raise
 
 
@@ -194,31 +193,19 @@ def finish(
     *,
     run: Path,
     file: Path | None,
-    test: Samples | None,
+    tested: Tested | None,
     models: tuple[Path, Path],
 ) -> None:
-    """Measure the test part once, put the file in its place, and tell."""
-    measured: dict[str, Measurement] = {}
-    if test is not None:
-        for name, path in (("original", models[0]), ("student before", models[1]), ("student", result.path)):
-            measured[name] = measured_on(path, test, models[0])
+    """Put the file in its place, measure the test part once, and tell."""
     if file is not None:
         place(result.path, file)
-    print_distilled(output, result, measured, file or result.path)
-    told = document(models, result, measured, file or result.path)
+    written = file or result.path
+    measured: dict[str, Measurement] = {}
+    if tested is not None:
+        output.note(f"the student is written to {written}; measuring the test part")
+        for name, path in (("original", models[0]), ("student before", models[1]), ("student", result.path)):
+            measured[name] = measured_on(path, tested.samples, models[0], tested.figures)
+    print_distilled(output, result, measured, written)
+    told = document(models, result, measured, written)
     run_folder.update(run, status="done", result=told)
     output.finish(told)
-
-
-def measured_on(path: Path, test: Samples, original: Path) -> Measurement:
-    settings = SessionSettings(provider="auto", threads=0)
-    reference = None if test.labelled else make_session(original, settings)
-    return measure(make_session(path, settings), test, reference=reference)
-
-
-def place(written: Path, file: Path) -> None:
-    """A copy of the student where it was asked for, its weights file too."""
-    from onnxprune.onnx_file import external_locations, read_model, save_model
-
-    model = read_model(written)
-    save_model(model, file, source=written, force=True, external=external_locations(model))

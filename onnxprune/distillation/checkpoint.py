@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from onnxprune.distillation.data import Rows
 from onnxprune.distillation.options import FREE_ON_RESUME, DistillOptions, option_of
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file import Graph
@@ -18,6 +21,7 @@ from onnxprune.onnx_file.tensors import is_external
 
 NAME = "checkpoint.pt"
 FORMAT = 1
+HASHED = 4096
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Identity:
         teacher, student: sha256 of the models.
         fit_rows, search_rows: Of the data.
         options: Those that decide the weights.
+        data: sha256 of the rows; "" in checkpoints of older versions.
     """
 
     teacher: str
@@ -35,6 +40,7 @@ class Identity:
     fit_rows: int
     search_rows: int
     options: dict[str, Any]
+    data: str = ""
 
 
 def options_of(options: DistillOptions) -> dict[str, Any]:
@@ -51,6 +57,17 @@ def graph_hash(graph: Graph) -> str:
     for initializer in graph.initializers.values():
         if is_external(initializer.proto):
             digest.update(np.ascontiguousarray(initializer.array()).tobytes())
+    return digest.hexdigest()
+
+
+def rows_hash(parts: Sequence[Rows]) -> str:
+    """sha256 of all labels, and of at most HASHED evenly spaced rows of each part."""
+    digest = hashlib.sha256()
+    for rows in parts:
+        every = slice(None, None, -(-len(rows) // HASHED))
+        values = (*(value[every] for value in rows.inputs), *(() if rows.labels is None else (rows.labels,)))
+        for value in values:
+            digest.update(value.contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -83,6 +100,7 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
         UsageError: E208, it cannot be read, or was made for other models, data or options.
     """
     try:
+        require_whole(path)
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
         format_, made_for = state["format"], Identity(**state["identity"])
     except Exception as error:
@@ -105,6 +123,14 @@ def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dic
     return state
 
 
+def require_whole(path: Path) -> None:
+    """Raises: ValueError: a part of the file has another checksum than when it was written."""
+    with zipfile.ZipFile(path) as file:
+        damaged = file.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} in it is damaged")
+
+
 def first_difference(old: Identity, new: Identity) -> str:
     """What differs first, as "another student: sha256 3f9c..., got 77ab..."; "" where nothing does."""
     for name in ("teacher", "student"):
@@ -115,6 +141,8 @@ def first_difference(old: Identity, new: Identity) -> str:
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             return f"other data: {was} {name.replace('_', ' ')}, got {now}"
+    if old.data and new.data and old.data != new.data:
+        return f"other data: sha256 {old.data[:8]}..., got {new.data[:8]}..."
     names = sorted(old.options.keys() & new.options.keys())  # an older version knew fewer
     changed = [name for name in names if plain(old.options[name]) != plain(new.options[name])]
     if not changed:

@@ -87,9 +87,11 @@ def distill(
     parts = Parts(read_rows(data.fit, names), read_rows(data.search, names))
     setting, pair = make_setting(teacher, student, parts, options, hooks)
     check_data(parts, data, setting, student)
-    run.mkdir(parents=True, exist_ok=True)
+    tell_limits(parts, data, setting, hooks)
     try:
         session = make_session(pair, parts, setting, hooks)
+        hooks.ready()
+        run.mkdir(parents=True, exist_ok=True)
         session.fit(run, hooks)
         path = session.write(run / STUDENT, hooks)
     except torch.OutOfMemoryError as error:
@@ -131,7 +133,12 @@ def make_setting(
     if "mixup" in augmentation.names and not parts.fit.inputs[0].is_floating_point():
         raise UsageError("E201", "--augment mixup: whole numbers cannot be mixed", hint="leave mixup out")
     identity = Identity(
-        graph_hash(teacher), graph_hash(student), len(parts.fit), len(parts.search), options_of(options)
+        graph_hash(teacher),
+        graph_hash(student),
+        len(parts.fit),
+        len(parts.search),
+        options_of(options),
+        parts.digest(),
     )
     objective = Objective(kind, alpha, options.temperature, options.match_weight)
     labels = f"labels count {1 - alpha:g}" if alpha < 1 else "labels are not used"
@@ -143,6 +150,14 @@ def make_setting(
     setting = Setting(options, identity, arithmetic, augmentation, objective, current_crew())
     views = (view_of(graph, classes=classes, features=features) for graph in (teacher, student))
     return setting, Pair(teacher, student, *views)
+
+
+def tell_limits(parts: Parts, data: TrainingData, setting: Setting, hooks: Hooks) -> None:
+    """Say what was given and is of no use."""
+    if data.fit.labelled and parts.fit.labels is None:
+        hooks.note(f"{data.fit.source}: labels other than one whole number a row are not used.")
+    if setting.options.switch_teacher and not (setting.classes and parts.search.labels is not None):
+        hooks.note("Without labels of classes no student scores higher than the teacher, which stays.")
 
 
 def check_data(parts: Parts, data: TrainingData, setting: Setting, student: Graph) -> None:

@@ -16,6 +16,10 @@ def unheard(_row: object) -> None:
     return
 
 
+def nothing() -> None:
+    return
+
+
 def never() -> bool:
     return False
 
@@ -33,6 +37,7 @@ class Hooks:
             BatchNormalization put in; its parameters may be others.
         finish: Gives, for that module with its best weights, the student's module to be written; always
             called with a copy, in eval mode.
+        ready: Called once, when all was checked and nothing is written yet.
     """
 
     note: Callable[[str], None] = unheard
@@ -41,3 +46,4 @@ class Hooks:
     stop: Callable[[], bool] = never
     prepare: Callable[[nn.Module], nn.Module] = unchanged
     finish: Callable[[nn.Module], nn.Module] = unchanged
+    ready: Callable[[], None] = nothing

@@ -122,10 +122,14 @@ class Learner:
             UsageError: E208, the state is that of another module.
         """
         try:
-            self.module.load_state_dict(state["module"])
-        except RuntimeError as error:
-            message = "the checkpoint is of a model with other weights"
-            raise UsageError("E208", message, cause=str(error).splitlines()[-1].strip()) from error
+            self._take(state)
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            message = "the checkpoint is of a model with other weights, or damaged"
+            cause = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+            raise UsageError("E208", message, cause=cause, hint="choose another run directory") from error
+
+    def _take(self, state: State) -> None:
+        self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.average = None if state["average"] is None else Average(**state["average"])

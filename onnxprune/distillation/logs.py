@@ -70,7 +70,7 @@ def write_metrics(path: Path, rows: Sequence[EpochRow]) -> None:
 
 
 def tensorboard(folder: Path) -> Callable[[EpochRow], None]:
-    """A function that writes each row's figures for TensorBoard.
+    """A function that writes each row's figures for TensorBoard; the folder is made with the first.
 
     Raises:
         RuntimeProblem: E603, the package tensorboard is not installed.
@@ -81,9 +81,12 @@ def tensorboard(folder: Path) -> Callable[[EpochRow], None]:
         raise RuntimeProblem(
             "E603", "tensorboard is not installed", cause=str(error), hint="pip install tensorboard"
         ) from error
-    writer: Any = SummaryWriter(str(folder))
+    writers: list[Any] = []
 
     def write(row: EpochRow) -> None:
+        if not writers:
+            writers.append(SummaryWriter(str(folder)))
+        writer = writers[0]
         for name, value in asdict(row).items():
             if name not in ("epoch", "eta_minutes") and value is not None:
                 writer.add_scalar(name, value, row.epoch)

@@ -1,5 +1,6 @@
 """In which numbers the forward passes compute, and on which device."""
 
+import re
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from onnxprune.distillation.options import Precision
-from onnxprune.errors import RuntimeProblem
+from onnxprune.errors import RuntimeProblem, UsageError
 
+DEVICES = re.compile(r"cpu|cuda(:\d{1,2})?")
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,9 +31,16 @@ class Arithmetic:
 
 
 def choose_device(name: str) -> torch.device:
-    """Raises: RuntimeProblem: E601, CUDA was asked for and is not there."""
+    """The device of that name.
+
+    Raises:
+        UsageError: E201, no such device.
+        RuntimeProblem: E601, CUDA was asked for and is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not DEVICES.fullmatch(name):
+        raise UsageError("E201", f"--device {name!r}: there are auto, cpu, cuda and cuda:1")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RuntimeProblem("E601", f"--device {name}: torch finds no CUDA", hint="--device cpu")

@@ -10,7 +10,7 @@ from torch import nn
 from onnxprune.converters import OnnxModule, to_torch
 from onnxprune.converters.batch_norm import fold_batch_norm
 from onnxprune.distillation.batching import Form, copy_weights, form_for_batches
-from onnxprune.distillation.checkpoint import NAME, load_checkpoint, save_checkpoint
+from onnxprune.distillation.checkpoint import NAME, load_checkpoint, rows_hash, save_checkpoint
 from onnxprune.distillation.data import Rows
 from onnxprune.distillation.evaluation import Judge, choose_metric, outputs_of
 from onnxprune.distillation.hooks import Hooks
@@ -43,6 +43,10 @@ class Parts:
 
     fit: Rows
     search: Rows
+
+    def digest(self) -> str:
+        """sha256 of rows and labels; of large parts of some rows, evenly spaced."""
+        return rows_hash((self.fit, self.search))
 
 
 @dataclass(frozen=True)

@@ -144,8 +144,9 @@ def start(folder: Path, *, out: str) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_stopped_and_a_killed_run_resume_to_what_an_unbroken_one_gives(cli: Cli, folder: Path) -> None:
-    stopped, killed = start(folder, out="stopped"), start(folder, out="killed")
+    stopped = start(folder, out="stopped")
     stopped.send_signal(signal.SIGINT)
+    killed = start(folder, out="killed")
     killed.kill()
     _, told = stopped.communicate(timeout=60)
     killed.communicate(timeout=60)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from onnxprune.distillation import DistillOptions, Hooks, Stopped, distill
 from onnxprune.errors import RuntimeProblem, UsageError
@@ -104,4 +105,38 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(
     assert path.read_bytes() == saved[0]
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "metrics.csv"]
     monkeypatch.undo()
+    distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+
+
+def test_a_changed_byte_in_the_checkpoint_is_told(tmp_path: Path) -> None:
+    teacher, student = make_pair(tmp_path)
+    distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="no checkpoint that can be read"):
+        distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["module", "optimizer", "history", "rng"])
+def test_a_checkpoint_that_lacks_something_is_told(name: str, tmp_path: Path) -> None:
+    teacher, student = make_pair(tmp_path)
+    distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    del state[name]
+    torch.save(state, path)
+    with pytest.raises(UsageError) as caught:
+        distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+    assert caught.value.code == "E208"
+
+
+def test_a_checkpoint_of_an_older_version_knows_nothing_of_the_rows(tmp_path: Path) -> None:
+    teacher, student = make_pair(tmp_path)
+    distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
+    path = tmp_path / "run" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    del state["identity"]["data"]
+    torch.save(state, path)
     distill(teacher, student, make_data(), QUICK, run=tmp_path / "run")
