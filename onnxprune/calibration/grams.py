@@ -1,6 +1,8 @@
 """Least squares from sums alone: X^T X and X^T Y of batches, added up in double precision.
 
 Nothing of the batches themselves is kept: (K + M) * K * 8 bytes a group of columns, however many there are.
+Sums run over distances from the first batch's means: a column that hardly moves about a large mean would
+drown in the rounding of its squares.
 """
 
 from dataclasses import dataclass
@@ -16,13 +18,14 @@ TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass
 class Gram:
-    """Sums over rows x (K,) and y (M,), for g groups of columns side by side.
+    """Sums over rows x (K,) and y (M,), for g groups of columns side by side, both less their origins.
 
     Attributes:
         xx, xy: (g, K, K), (g, K, M).
         x, y: (g, K), (g, M).
         yy: (g, M) sums of squares.
         count: Of rows.
+        at_x, at_y: (g, K), (g, M) origins, exact in the precision of the rows.
     """
 
     xx: Floats
@@ -31,6 +34,8 @@ class Gram:
     y: Floats
     yy: Floats
     count: int = 0
+    at_x: Floats | float = 0.0
+    at_y: Floats | float = 0.0
 
     @staticmethod
     def empty(groups: int, columns: int, targets: int) -> "Gram":
@@ -40,6 +45,9 @@ class Gram:
 
     def add(self, x: Rows, y: Rows) -> None:
         """Rows x (g, n, K) and y (g, n, M), in place; products of one batch in its own precision."""
+        if not self.count and x.shape[1]:
+            self.at_x, self.at_y = middle(x), middle(y)
+        x, y = less(x, self.at_x), less(y, self.at_y)
         for g in range(len(x)):  # one by one: numpy takes the symmetric product for x.T @ x
             self.xx[g] += x[g].T @ x[g]
             self.xy[g] += x[g].T @ y[g]
@@ -51,10 +59,12 @@ class Gram:
     def without_targets(self) -> "Gram":
         """The same columns; sums over y begin anew."""
         zero = np.zeros_like
-        return Gram(self.xx, zero(self.xy), self.x, zero(self.y), zero(self.yy), self.count)
+        cleared = zero(self.xy), self.x, zero(self.y), zero(self.yy)
+        return Gram(self.xx, *cleared, self.count, self.at_x, self.at_y)
 
     def add_targets(self, x: Rows, y: Rows) -> None:
         """Other y (g, n, M) for rows x that were added before, in place."""
+        x, y = less(x, self.at_x), less(y, self.at_y)
         self.xy += x.transpose(0, 2, 1) @ y
         self.y += y.sum(1, dtype=np.float64)
         self.yy += np.square(y).sum(1, dtype=np.float64)
@@ -75,19 +85,33 @@ class Gram:
             self.count,
         )
 
-    def less(self, offset: Floats) -> "Gram":
-        """The same of y - offset, (g, M)."""
+    def whole(self) -> "Gram":
+        """The same about zero."""
+        x0, y0 = self.at_x + np.zeros_like(self.x), self.at_y + np.zeros_like(self.y)
+        n, cross = self.count, self.x[:, :, None] * x0[:, None, :]
         return Gram(
-            self.xx,
-            self.xy - self.x[:, :, None] * offset[:, None, :],
-            self.x,
-            self.y - self.count * offset,
-            self.yy - 2 * offset * self.y + self.count * np.square(offset),
-            self.count,
+            self.xx + cross + cross.transpose(0, 2, 1) + n * x0[:, :, None] * x0[:, None, :],
+            self.xy + x0[:, :, None] * self.y[:, None, :] + (self.x + n * x0)[:, :, None] * y0[:, None, :],
+            self.x + n * x0,
+            self.y + n * y0,
+            self.yy + 2 * y0 * self.y + n * np.square(y0),
+            n,
+        )
+
+    def less(self, offset: Floats) -> "Gram":
+        """The same of y - offset, (g, M), about zero."""
+        sums = self.whole()
+        return Gram(
+            sums.xx,
+            sums.xy - sums.x[:, :, None] * offset[:, None, :],
+            sums.x,
+            sums.y - sums.count * offset,
+            sums.yy - 2 * offset * sums.y + sums.count * np.square(offset),
+            sums.count,
         )
 
     def error(self, weight: Floats) -> float:
-        """Sum of |y - x w|^2."""
+        """Sum of |y - x w|^2, of sums about zero."""
         cross = (self.xy * weight).sum((1, 2))
         square = (weight * (self.xx @ weight)).sum((1, 2))
         return float(max(0.0, (self.yy.sum(1) - 2 * cross + square).sum()))
@@ -99,6 +123,18 @@ class Gram:
     def spread(self) -> float:
         """Sum of |y - mean(y)|^2."""
         return float(max(0.0, (self.yy - np.square(self.y) / max(1, self.count)).sum()))
+
+
+def middle(rows: Rows) -> Floats:
+    """(g, K) means of rows (g, n, K), rounded to their precision."""
+    found: Floats = rows.mean(1, dtype=np.float64).astype(rows.dtype).astype(np.float64)
+    return found
+
+
+def less(rows: Rows, origin: Floats | float) -> Rows:
+    """Rows (g, n, K) less an origin (g, K), in their own precision."""
+    found: Rows = rows - np.asarray(origin, rows.dtype).reshape(len(rows), 1, -1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -137,5 +173,6 @@ def least_squares(gram: Gram, weight: Floats, bias: Floats, *, ridge: float, int
     found = weight + np.linalg.solve(damped, rest)
     shift = bias
     if intercept:
-        shift = (gram.y - np.einsum("gk,gkm->gm", gram.x, found)) / max(1, gram.count)
+        sums = gram.whole()
+        shift = (sums.y - np.einsum("gk,gkm->gm", sums.x, found)) / max(1, gram.count)
     return Fit(found, shift, gram.relative_error(weight, bias), gram.relative_error(found, shift))

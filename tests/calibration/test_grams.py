@@ -1,0 +1,61 @@
+"""Least squares from sums: what numpy finds from all rows at once, also where columns hardly move."""
+
+import numpy as np
+import pytest
+
+from onnxprune.calibration.grams import Gram, least_squares
+
+RNG = np.random.default_rng(5)
+
+
+def gram_of(x: np.ndarray, y: np.ndarray, portions: int) -> Gram:
+    gram = Gram.empty(x.shape[0], x.shape[2], y.shape[2])
+    for rows, targets in zip(
+        np.array_split(x, portions, axis=1), np.array_split(y, portions, axis=1), strict=True
+    ):
+        gram.add(rows, targets)
+    return gram
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("portions", [1, 7])
+def test_weights_are_those_of_numpy(portions: int, intercept: bool) -> None:
+    x, y = RNG.standard_normal((2, 300, 5)) + 3, RNG.standard_normal((2, 300, 4)) - 2
+    bias = RNG.standard_normal((2, 4))
+    fit = least_squares(gram_of(x, y, portions), np.zeros((2, 5, 4)), bias, ridge=1e-12, intercept=intercept)
+    for g in range(2):
+        columns = np.hstack([x[g], np.ones((300, 1))]) if intercept else x[g]
+        wanted = np.linalg.lstsq(columns, y[g] if intercept else y[g] - bias[g], rcond=None)[0]
+        np.testing.assert_allclose(fit.weight[g], wanted[:5], rtol=1e-6, atol=1e-8)
+    error = np.square(y - x @ fit.weight - fit.bias[:, None]).sum()
+    spread = np.square(y - y.mean(1, keepdims=True)).sum()
+    assert fit.after == pytest.approx(error / spread)
+
+
+def test_a_column_that_hardly_moves_about_a_large_mean_does_no_harm() -> None:
+    """In single precision the squares of 1000 round by more than 0.001 moves."""
+    moving = RNG.standard_normal((1, 4000, 3))
+    still = 1000 + 1e-3 * RNG.standard_normal((1, 4000, 1))
+    x = np.concatenate([moving, still], 2).astype(np.float32)
+    y = (moving @ RNG.standard_normal((3, 2))).astype(np.float32)
+    gram = gram_of(x, y, 5)
+    assert (np.einsum("gkk->gk", gram.centred().xx) >= 0).all()
+    prior = RNG.standard_normal((1, 4, 2))
+    fit = least_squares(gram, prior, np.zeros((1, 2)), ridge=1e-6, intercept=True)
+    assert fit.after < 1e-6
+
+
+def test_the_order_of_portions_and_their_number_do_not_matter() -> None:
+    x, y = RNG.standard_normal((1, 64, 3)) * [1, 10, 100] + 50, RNG.standard_normal((1, 64, 2))
+    one, many = (gram_of(x, y, n).whole() for n in (1, 9))
+    for name in ("xx", "xy", "x", "y", "yy"):
+        np.testing.assert_allclose(getattr(one, name), getattr(many, name), rtol=1e-10, atol=1e-9)
+
+
+def test_targets_are_added_anew_for_the_same_rows() -> None:
+    x, y, z = (RNG.standard_normal((1, 40, n)) + 4 for n in (3, 2, 2))
+    gram = gram_of(x, y, 2)
+    again = gram.without_targets()
+    again.add_targets(x, z)
+    np.testing.assert_allclose(again.whole().xy, x.transpose(0, 2, 1) @ z)
+    np.testing.assert_allclose(gram.whole().xy, x.transpose(0, 2, 1) @ y)
