@@ -94,6 +94,13 @@ def distill(
         run.mkdir(parents=True, exist_ok=True)
         session.fit(run, hooks)
         path = session.write(run / STUDENT, hooks)
+    except IndexError as error:
+        raise DataError(
+            "E503",
+            f"{data.fit.source}: a row holds an index that the models do not have",
+            cause=str(error).splitlines()[0],
+            hint="`onnxprune measure` with the original says more",
+        ) from error
     except torch.OutOfMemoryError as error:
         raise RuntimeProblem(
             "E605", "out of memory on the GPU", cause=str(error).splitlines()[0], hint="a smaller --batch"

@@ -11,6 +11,7 @@ import pytest
 from onnxprune.compression.run_folder import locked
 from tests.cli.conftest import Cli, contents
 from tests.distillation.small_pair import CLASSES, images, make_pair
+from tests.onnx_file.small_models import normal, parsed
 
 QUICK = ("--no-compile", "--precision", "fp32", "--augment", "none", "--batch", "8", "--lr", "0.05")
 
@@ -163,3 +164,23 @@ def test_labels_that_are_no_classes_are_said_to_be_left_out(cli: Cli, folder: Pa
     assert ran.code == 0, ran.err
     assert "labels other than one whole number a row are not used" in ran.err
     assert "no student scores higher than the teacher" in ran.err
+
+
+def test_a_token_that_the_model_does_not_know_is_told_as_a_fault_of_the_data(cli: Cli, folder: Path) -> None:
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]> tokens (int64[N, 5] ids) => (float[N, 5, 3] y) {
+            embedded = Gather(table, ids)
+            y = MatMul(embedded, w)
+        }""",
+        table=normal(np.random.default_rng(0), 20, 4),
+        w=normal(np.random.default_rng(1), 4, 3),
+    )
+    ids = np.arange(400).reshape(80, 5) % 20
+    ids[30:38, 2] = 20
+    np.savez(folder / "ids.npz", ids=ids)
+    onnx.save(model, folder / "tokens.onnx")
+    both = [folder / "tokens.onnx"] * 2
+    ran = cli("distill", *both, "--data", folder / "ids.npz", "-o", folder / "run", *QUICK)
+    assert (ran.error_code, ran.code) == ("E503", 5), ran.err
+    assert "holds an index that the models do not have" in ran.err
+    assert not (folder / "run").exists()
