@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
 from onnxprune.allocation import ALLOCATIONS
+from onnxprune.calibration.feeds import few_feeds
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.format import percent
@@ -24,6 +24,7 @@ from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
 from onnxprune.masks import Masks, load_masks
 from onnxprune.masks import save_masks as write_masks_file
+from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.saving import check_output
 from onnxprune.pipeline import (
     PruneOptions,
@@ -114,14 +115,21 @@ def command(
     if reconstruct is None:
         repairs = None
         result = write_pruned(
-            groups, masks, out, samples=proof(samples), provenance=options.provenance, force=force
+            groups,
+            masks,
+            out,
+            samples=proof(groups.graph, samples),
+            provenance=options.provenance,
+            force=force,
         )
     else:
         how = ReconstructOptions(reconstruct, seed=options.seed)
         model_made, repairs = repair(output, groups, masks, data=data, options=how)
         if options.provenance:
             add_provenance(model_made, groups.graph, masks)
-        result = write_repaired(groups, masks, model_made, out, samples=proof(samples), force=force)
+        result = write_repaired(
+            groups, masks, model_made, out, samples=proof(groups.graph, samples), force=force
+        )
     if save_masks is not None:
         write_masks_file(save_masks, masks, groups, align=str(options.constraints.align))
     print_result(output, model, result)
@@ -208,6 +216,6 @@ def counted_feeds(samples: Samples, step: Any) -> Any:
         step(done)
 
 
-def proof(samples: Samples | None) -> Any:
-    """A few single inputs for the proof."""
-    return None if samples is None else [b.inputs for b in islice(samples.batches(1), PROOF_SAMPLES)]
+def proof(graph: Graph, samples: Samples | None) -> Any:
+    """A few inputs for the proof."""
+    return None if samples is None else few_feeds(graph, samples, PROOF_SAMPLES)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from onnxprune.calibration.feeds import few_feeds
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.help import Command
@@ -88,10 +89,7 @@ def command(
     made, repairs = repair(output, groups, masks, data=data, options=options)
     if not no_provenance:
         add_provenance(made, graph, masks)
-    samples = [
-        b.inputs
-        for _, b in zip(range(PROOF_SAMPLES), calibration(data, groups, seed=seed).batches(1), strict=False)
-    ]
+    samples = few_feeds(graph, calibration(data, groups, seed=seed), PROOF_SAMPLES)
     result = write_repaired(groups, masks, made, out, samples=samples, force=force)
     print_report(output, result.report)
     output.line(f"wrote {result.path}")

@@ -1,10 +1,10 @@
 """`onnxprune verify`: proof, not opinion, for any pair of files."""
 
-from itertools import islice
 from pathlib import Path
 
 import click
 
+from onnxprune.calibration.feeds import few_feeds
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.help import Command
@@ -79,7 +79,7 @@ def command(
         retrained=retrained,
         cost=None if masks is None else CostModel(groups).count(masks),
     )
-    feeds = None if samples is None else (b.inputs for b in islice(samples.batches(1), options.inputs))
+    feeds = None if samples is None else few_feeds(graph, samples, options.inputs)
     report = verify(graph, pruned, masks=masks, groups=groups, samples=feeds, options=options)
     print_report(output, report)
     output.finish({"original": str(original), "pruned": str(pruned), **report.to_json()})

@@ -94,7 +94,11 @@ def shelf_of(feeds: Iterable[Feed]) -> Shelf:
                 raise DataError("E502", f"calibration input {name!r} holds NaN or infinity")
         shelf.put(feed)
     if not len(shelf):
-        raise DataError("E504", "there are no calibration inputs", hint="give samples with --data")
+        raise DataError(
+            "E504",
+            "there are no calibration inputs",
+            hint="give samples with --data, at least as many as a batch that the model fixes",
+        )
     return shelf
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from onnxprune.calibration.feeds import few_feeds
 from onnxprune.compression.inputs import Parts, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
@@ -156,8 +156,8 @@ def chosen_masks(work: Work) -> Masks:
 
 
 def proof_of(work: Work) -> list[Feed]:
-    """A few single inputs for the proof."""
-    return list(islice(feeds_of(work.parts.fit, 1), PROOF_ROWS))
+    """A few inputs for the proof."""
+    return few_feeds(work.graph, work.parts.fit, PROOF_ROWS)
 
 
 def needs_data(criterion: str) -> bool:
