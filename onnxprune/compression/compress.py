@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from onnxprune.allocation import ALLOCATIONS
 from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
 from onnxprune.compression.candidates import choose_metric
+from onnxprune.compression.checks import check_apart, check_parts, check_reach, check_values
 from onnxprune.compression.config import first_difference, make_options, values_of, write_config
 from onnxprune.compression.environment import versions
 from onnxprune.compression.inputs import identity, open_parts, prune_options
@@ -33,15 +32,10 @@ from onnxprune.compression.run_folder import (
     open_run,
 )
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
-from onnxprune.cost import CostModel
-from onnxprune.criteria import CRITERIA
 from onnxprune.errors import OnnxPruneError, UsageError
-from onnxprune.groups import Groups
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
-from onnxprune.reconstruction import METHODS
-from onnxprune.target import require_reachable
 
 PRUNED = ("masks.json", "pruned.onnx")
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
@@ -68,19 +62,21 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     """A new run in a folder; everything that can be checked is checked before there is one.
 
     Raises:
-        UsageError: E203, the folder is in use; E201 or E202, options that make no sense.
+        UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
+            make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
         RuntimeProblem: E603, torch is needed and not there.
     """
     options = located(options)
     check_new(folder, force=force)
-    check_names(options)
+    check_values(options)
+    check_apart(options, folder)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
     check_reach(options, groups)
     parts = open_parts(options, groups.graph)
-    choose_metric(options.measure.metric, groups.graph, parts.search)
+    check_parts(choose_metric(options.measure.metric, groups.graph, parts.search), parts)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
     facts = {
@@ -97,26 +93,6 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     run = make_run(folder, facts)
     write_config(run.path / CONFIG, options)
     return run
-
-
-def check_names(options: CompressOptions) -> None:
-    """Raises: UsageError: E201, a criterion, an allocation or a method that is not known."""
-    named = (
-        ("--criterion", options.prune.criterion, ("auto", *CRITERIA)),
-        ("--allocation", options.prune.allocation, tuple(ALLOCATIONS)),
-        ("--reconstruct-method", options.reconstruct.method, METHODS),
-    )
-    for option, name, known in named:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-            raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
-
-
-def check_reach(options: CompressOptions, groups: Groups) -> None:
-    """Raises: TargetError: E701, no masks meet the target."""
-    asked = prune_options(options, options.prune.criterion)
-    require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
 
 
 def located(options: CompressOptions) -> CompressOptions:
@@ -176,6 +152,7 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     require_same(run, identity(options, work.graph))
     with locked(run.path), recorded(run):
         clear(half_written(run.path))
+        write_config(run.path / CONFIG, options)
         if work.parts.told:
             listener.note(work.parts.told)
         for warning in work.graph.warnings:

@@ -99,6 +99,8 @@ def read_config(path: Path) -> Values:
     values = {}
     for name, value in flattened(tables).items():
         where = f"{path.name} line {line_of(text, name)}"
+        if name in SECTIONS:
+            raise UsageError("E201", f"{where}: {name} is {value!r}, want a table: [{name}]")
         if name not in KEYS:
             raise unknown_key(name, where)
         values[name] = KEYS[name].check(value, where)

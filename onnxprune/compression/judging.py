@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from onnxprune.compression.boxes import Work, with_weights
 from onnxprune.compression.candidates import Bench, best_of, choose_metric, make_bench, present
 from onnxprune.compression.run_folder import read_json, write_json
@@ -123,11 +125,12 @@ def latency_box(work: Work) -> tuple[str, ...]:
     paths = {"original": work.graph.path, "final": work.at(FINAL)}
     rows = next((dims for dims in batch_extents(work.graph) if dims), 1)
     first = next(iter(work.parts.search.batches(rows)), None)
-    if first is None or len(first) < rows:
-        raise DataError("E504", f"{work.parts.search.source}: fewer than {rows} samples to time")
+    if first is None:
+        raise DataError("E504", f"{work.parts.search.source}: no samples to time")
+    filled = first.rows(np.arange(rows) % len(first))  # what a row holds does not change the time
     graphs = {name: load_graph(path, shapes=work.pruning.shapes) for name, path in paths.items()}
     macs = {name: CostModel(find_groups(graph)).macs_by_node({}) for name, graph in graphs.items()}
-    contenders = [Contender(name, path, first.inputs, macs[name]) for name, path in paths.items()]
+    contenders = [Contender(name, path, filled.inputs, macs[name]) for name, path in paths.items()]
     report = bench(contenders, BenchOptions(settings_of(work), protocol))
     for warning in report.warnings:
         work.listener.warn(warning)

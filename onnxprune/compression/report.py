@@ -149,10 +149,14 @@ def honesty(summary: Document, record: Document) -> Iterator[str]:
     yield "## How far the figures carry"
     yield ""
     yield f"- Run by {latency['provider']}, threads {latency['threads']}, batch {latency['batch']}."
+    error = (
+        f" Random error of a share over so many: about ±{100 / max(1, rows['test'] or 1) ** 0.5:.1f} points "
+        "at most (95 %)."
+    )
     yield (
         f"- Weights and channels come from {rows['fit']} samples, every choice from {rows['search']} others, "
-        f"the figures at the end from {rows['test']} that nothing read before. Random error of a share "
-        f"over so many: about ±{100 / max(1, rows['test'] or 1) ** 0.5:.1f} points at most (95 %)."
+        f"the figures at the end from {rows['test']} that nothing read before."
+        + (error if summary["metric"] in FRACTIONS else "")
     )
     yield "- The figure on the search part is what the result was chosen by, and so flatters it."
     yield (

@@ -146,8 +146,10 @@ class RunFolder:
         box = self.box(name)
         if box.get("state") not in ("done", "skipped"):
             return False
-        written = box["outputs"]
-        return bool(self.hashes(written) == written and self.hashes(reads) == box["reads"])
+        written = box.get("outputs")
+        return isinstance(written, dict) and (
+            self.hashes(written) == written and self.hashes(reads) == box.get("reads")
+        )
 
     def log(self, text: str) -> None:
         """A line in log.txt."""
@@ -205,9 +207,20 @@ def open_run(path: Path) -> RunFolder:
     if not (path / RECORD).is_file():
         raise UsageError("E208", f"{path} holds no run", hint="name the folder given with --out")
     record = read_json(path / RECORD)
-    if record.get("format") != FORMAT or not isinstance(record.get("boxes"), dict):
+    if not is_record(record):
         raise UsageError("E208", f"{path / RECORD} is no record of a compression", hint="start a new run")
     return RunFolder(path, record)
+
+
+def is_record(record: Any) -> bool:
+    """Whether run.json is what this version wrote."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return False
+    if not isinstance(record.get("warnings"), list):
+        return False
+    if not all(isinstance(record.get(name), dict) for name in ("boxes", "options", "sha256")):
+        return False
+    return all(isinstance(box, dict) for box in record["boxes"].values())
 
 
 @contextmanager

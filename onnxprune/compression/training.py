@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onnxprune.compression.boxes import Work, with_weights, write_changed
 from onnxprune.compression.options import CompressOptions, DistillSettings
 from onnxprune.compression.run_folder import write_json
-from onnxprune.errors import RuntimeProblem
+from onnxprune.errors import RuntimeProblem, UsageError
 from onnxprune.onnx_file import Graph, load_graph
 
 if TYPE_CHECKING:
@@ -35,8 +35,16 @@ def check_training(options: CompressOptions, graph: Graph, *, rows: int) -> None
     Raises:
         UsageError: E201, a value out of its range or unknown.
         UnsupportedError: E406, training is required, and an operator of the model cannot be trained.
+        RuntimeProblem: E601, CUDA was asked for and is not there.
     """
+    from onnxprune.distillation.precision import choose_device
+
     learning_options(options.distill, seed=options.seed, rows=rows)
+    try:
+        choose_device(options.distill.device)
+    except (UsageError, RuntimeProblem) as error:
+        told, hint = (text.replace("--device", "--train-device") for text in (error.message, error.hint))
+        raise type(error)(error.code, told, hint=hint) from error
     if options.distill.required:
         from onnxprune.converters import to_torch
 

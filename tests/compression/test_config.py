@@ -91,3 +91,10 @@ def test_every_option_has_a_key_and_defaults_are_those_of_the_training() -> None
     for field in fields(DistillSettings):
         if field.name not in OWN:
             assert field.default == theirs[field.name], field.name
+
+
+def test_a_section_that_is_no_table_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('distill = "no"\n')
+    with pytest.raises(UsageError, match=r"want a table: \[distill\]"):
+        read_config(path)

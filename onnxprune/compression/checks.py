@@ -1,0 +1,104 @@
+"""What is checked before there is a run: nothing that can be known at once may come up after hours."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+import onnxruntime
+
+from onnxprune.allocation import ALLOCATIONS
+from onnxprune.compression.candidates import Metric, are_classes
+from onnxprune.compression.config import values_of
+from onnxprune.compression.inputs import Parts, prune_options
+from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.run_folder import OURS
+from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA
+from onnxprune.errors import DataError, UsageError
+from onnxprune.groups import Groups
+from onnxprune.measurement.metrics import METRICS
+from onnxprune.measurement.providers import requested_providers
+from onnxprune.reconstruction import METHODS
+from onnxprune.target import require_reachable
+
+# Key of the configuration, flag, least value.
+LEAST = (
+    ("samples", "--samples", 1),
+    ("reconstruct.rows", "--calibration", 1),
+    ("distill.batch", "--batch", 1),
+    ("measure.threads", "--threads", 1),
+    ("measure.seconds", "--duration", 0),
+)
+
+
+def check_values(options: CompressOptions) -> None:
+    """Raises: UsageError: E201, a name that is not known or a number out of its range."""
+    for option, name, known in named(options):
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
+    values = values_of(options)
+    for key, option, least in LEAST:
+        value = values[key]
+        if value is not None and not value >= least:  # also what is no number
+            raise UsageError("E201", f"{option} {value:g}: must be at least {least}")
+    requested_providers(options.measure.provider, onnxruntime.get_available_providers())
+
+
+def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Options that name something, with all that they may name."""
+    yield "--criterion", options.prune.criterion, ("auto", *CRITERIA)
+    yield "--allocation", options.prune.allocation, tuple(ALLOCATIONS)
+    yield "--reconstruct-method", options.reconstruct.method, METHODS
+
+
+def check_apart(options: CompressOptions, folder: Path) -> None:
+    """Whether what the run reads lies where it will not be overwritten.
+
+    Raises:
+        UsageError: E203, the model or the samples are a file of a run in the same folder.
+    """
+    ours = [(folder / name).resolve() for name in OURS]
+    for spec in (options.model, options.data, options.test):
+        path = None if spec is None else Path(spec).resolve()
+        if path is not None and any(path == own or own in path.parents for own in ours):
+            raise UsageError(
+                "E203", f"{spec} is a file of the run in {folder}, which --force removes", hint="another -o"
+            )
+
+
+def check_reach(options: CompressOptions, groups: Groups) -> None:
+    """Raises: TargetError: E701, no masks meet the target."""
+    asked = prune_options(options, options.prune.criterion)
+    require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
+
+
+def check_parts(metric: Metric, parts: Parts) -> None:
+    """Whether every part has rows, and those that are judged on have the labels that the metric needs.
+
+    Raises:
+        DataError: E504, too few samples, or no labels; E503, labels that are no classes.
+    """
+    for name, samples in (("fit", parts.fit), ("search", parts.search), ("test", parts.test)):
+        if samples.count == 0:
+            raise DataError(
+                "E504",
+                f"{samples.source} has too few rows: none is left for the {name} part",
+                hint="fit, search and test take a half, a quarter and a quarter of undivided samples",
+            )
+    if metric.name not in METRICS or not metric.labelled:
+        return
+    for name, samples in (("search", parts.search), ("test", parts.test)):
+        if not samples.labelled:
+            raise DataError(
+                "E504",
+                f"{metric.name} needs labels: {samples.source} has none, and gives the {name} part",
+                hint="--metric agreement needs none",
+            )
+        if metric.name == "top1" and not are_classes(next(iter(samples.batches(1)))):
+            raise DataError(
+                "E503",
+                f"top1 needs one whole number a row as label: {samples.source} has others",
+                hint="--metric agreement needs none",
+            )
