@@ -41,8 +41,10 @@ def repair(
 ) -> tuple[ModelProto, list[Repair]]:
     """The repaired model, and what was done at each node; a bar shows how far it is."""
     samples = calibration(data, groups, seed=options.seed)
-    rows = samples.count or "all"
+    rows = "all" if samples.count is None else samples.count
     output.note(f"Repairing on {rows} samples, the {data.part or 'fit'} part of {data.spec}; labels unused.")
+    if samples.synthetic:
+        output.warn("W505: repaired on invented inputs; what it wins back on real ones is not known")
     repairs: list[Repair] = []
     with output.progress("repairing", None) as step:
 

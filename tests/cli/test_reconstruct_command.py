@@ -134,3 +134,14 @@ def test_force_replaces_and_provenance_can_be_left_out(
     assert any(p.key.startswith("onnxprune.") for p in onnx.load(out).metadata_props)
     assert cli(*words, "--force", "--no-provenance").code == 0
     assert not any(p.key.startswith("onnxprune.") for p in onnx.load(out).metadata_props)
+
+
+def test_a_repair_on_invented_inputs_is_doubted(
+    cli: Cli, model: Path, pruned: Path, samples: Path, tmp_path: Path
+) -> None:
+    invented = cli("reconstruct", model, pruned, "--data", "random", "-o", tmp_path / "invented.onnx")
+    assert invented.code == 0
+    assert "W505" in invented.err
+    assert (
+        "W505" not in cli("reconstruct", model, pruned, "--data", samples, "-o", tmp_path / "real.onnx").err
+    )
