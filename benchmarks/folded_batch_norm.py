@@ -18,6 +18,7 @@ import click
 from onnxprune.data import DataOptions, ImageOptions, Samples, choose, open_data
 from onnxprune.data.options import Part
 from onnxprune.distillation import DistillOptions, TrainingData, distill
+from onnxprune.errors import TargetError
 from onnxprune.measurement.accuracy import measure
 from onnxprune.measurement.session import SessionSettings, make_session
 from onnxprune.onnx_file import Graph, load_graph
@@ -38,12 +39,17 @@ def accuracy(model: Path, test: Samples) -> float:
     return 100 * measure(session, test).metrics["top1"]
 
 
-def row(
-    name: str, pair: tuple[Graph, Graph], data: TrainingData, runs: Sequence[DistillOptions]
-) -> list[Path]:
-    """A student for each set of options."""
-    folder = Path(tempfile.mkdtemp(prefix=name))
-    return [distill(*pair, data, options, run=folder / str(at)).path for at, options in enumerate(runs)]
+def scores_of(
+    pair: tuple[Graph, Graph], data: TrainingData, runs: Sequence[DistillOptions], test: Samples
+) -> list[float]:
+    """Accuracy of a student for each set of options; none where one diverges."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        results = [distill(*pair, data, options, run=folder / str(at)) for at, options in enumerate(runs)]
+    except TargetError as error:
+        click.echo(error.message, err=True)
+        return []
+    return [accuracy(result.path, test) for result in results]
 
 
 @click.command()
@@ -69,10 +75,10 @@ def main(
     ]
     for name, path, insert, lr in ways:
         options = [DistillOptions(epochs=epochs, lr=lr, insert_bn=insert, seed=seed) for seed in range(seeds)]
-        students = row(name.split(",")[0].replace(" ", "_"), (teacher, load_graph(path)), learning, options)
-        scores = [accuracy(student, test) for student in students]
+        scores = scores_of((teacher, load_graph(path)), learning, options, test)
         spread = stdev(scores) if len(scores) > 1 else 0.0
-        print(f"{name:26} {mean(scores):6.2f} ± {spread:.2f} %", flush=True)
+        result = f"{mean(scores):6.2f} ± {spread:.2f} %" if scores else "diverges"
+        print(f"{name:26} {result}", flush=True)
 
 
 if __name__ == "__main__":
