@@ -1,26 +1,30 @@
 """What is checked before there is a run: nothing that can be known at once may come up after hours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 
 from onnxprune.allocation import ALLOCATIONS
-from onnxprune.compression.candidates import Metric, are_classes
+from onnxprune.compression.candidates import Metric, are_classes, gives_classes
 from onnxprune.compression.config import values_of
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.run_folder import OURS
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
+from onnxprune.data import Batch
 from onnxprune.errors import DataError, UsageError
 from onnxprune.groups import Groups
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.measurement.providers import requested_providers
+from onnxprune.onnx_file import Graph
 from onnxprune.reconstruction import METHODS
 from onnxprune.target import require_reachable
 
+FIRST = 64  # rows whose labels are looked at
 # Key of the configuration, flag, least value.
 LEAST = (
     ("samples", "--samples", 1),
@@ -74,7 +78,7 @@ def check_reach(options: CompressOptions, groups: Groups) -> None:
     require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
 
 
-def check_parts(metric: Metric, parts: Parts) -> None:
+def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:
     """Whether every part has rows, and those that are judged on have the labels that the metric needs.
 
     Raises:
@@ -96,9 +100,29 @@ def check_parts(metric: Metric, parts: Parts) -> None:
                 f"{metric.name} needs labels: {samples.source} has none, and gives the {name} part",
                 hint="--metric agreement needs none",
             )
-        if metric.name == "top1" and not are_classes(next(iter(samples.batches(1)))):
-            raise DataError(
-                "E503",
-                f"top1 needs one whole number a row as label: {samples.source} has others",
-                hint="--metric agreement needs none",
-            )
+        check_labels(metric, next(iter(samples.batches(FIRST))), samples.source, graph)
+
+
+def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> None:
+    """Raises: DataError: E503, the first labels are no classes of this model."""
+    hint = "--metric agreement needs none"
+    if metric.name == "top1" and not are_classes(batch):
+        raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
+    if batch.labels is None or not gives_classes(graph):
+        return
+    classes, low, high = graph.shapes[graph.outputs[0].name][1], batch.labels.min(), batch.labels.max()
+    if low < 0 or high >= classes:
+        raise DataError(
+            "E503", f"{source}: labels {low} to {high} for a model of {classes} classes", hint=hint
+        )
+
+
+def check_distinct(options: CompressOptions, inputs: Mapping[str, Any]) -> None:
+    """Raises: DataError: E504, the samples for the test are those to learn and choose by, in another file."""
+    same = inputs["test"] is not None and inputs["test"] == inputs["data"]
+    if same and options.test != options.data:
+        raise DataError(
+            "E504",
+            f"--test {options.test} holds the same as --data {options.data}",
+            hint="leave --test out: a part of the samples is then kept for the test",
+        )

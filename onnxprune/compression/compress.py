@@ -12,7 +12,13 @@ from typing import Any
 
 from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
 from onnxprune.compression.candidates import choose_metric
-from onnxprune.compression.checks import check_apart, check_parts, check_reach, check_values
+from onnxprune.compression.checks import (
+    check_apart,
+    check_distinct,
+    check_parts,
+    check_reach,
+    check_values,
+)
 from onnxprune.compression.config import first_difference, make_options, values_of, write_config
 from onnxprune.compression.environment import versions
 from onnxprune.compression.inputs import identity, open_parts, prune_options
@@ -76,7 +82,9 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
     check_reach(options, groups)
     parts = open_parts(options, groups.graph)
-    check_parts(choose_metric(options.measure.metric, groups.graph, parts.search), parts)
+    check_parts(choose_metric(options.measure.metric, groups.graph, parts.search), parts, groups.graph)
+    inputs = identity(options, groups.graph)
+    check_distinct(options, inputs)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
     facts = {
@@ -87,7 +95,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
         "versions": versions(),
         "processor": host_facts().processor,
         "seed": options.seed,
-        "sha256": identity(options, groups.graph),
+        "sha256": inputs,
         "options": plain(options),
     }
     run = make_run(folder, facts)

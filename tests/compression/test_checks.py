@@ -45,6 +45,25 @@ def test_labels_of_the_test_part_that_are_no_classes_are_refused(
     assert refused(model, samples, tmp_path / "run", test=str(other)).code == "E503"
 
 
+def test_labels_of_the_test_part_beyond_the_classes_are_refused(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.zeros((8, 3, 8, 8), np.float32), labels=np.arange(8))
+    error = refused(model, samples, tmp_path / "run", test=str(other))
+    assert error.code == "E503"
+    assert "labels 0 to 7 for a model of 5 classes" in error.message
+
+
+def test_a_copy_of_the_samples_is_no_test_part(model: Path, samples: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes(samples.read_bytes())
+    error = refused(model, samples, tmp_path / "run", test=str(copy))
+    assert error.code == "E504"
+    assert "leave --test out" in error.hint
+    start(options(model, samples, test=str(samples)), tmp_path / "run", [])
+
+
 def test_too_few_samples_for_three_parts_are_refused(model: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", x=np.zeros((1, 3, 8, 8), np.float32))
     error = refused(model, tmp_path / "one.npz", tmp_path / "run")
