@@ -1,4 +1,4 @@
-"""The floor plan (docs/architecture.md): a module imports from lower floors only, torch from the units that are named for it."""
+"""The floor plan (docs/architecture.md): imports from lower floors only, torch from the units named for it."""
 
 import ast
 from collections.abc import Iterator
