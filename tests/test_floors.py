@@ -1,4 +1,4 @@
-"""The floor plan (docs/architecture.md): imports from lower floors only, torch from the units named for it."""
+"""The floor plan (docs/architecture.md): imports from lower floors only, torch from the units named so."""
 
 import ast
 from collections.abc import Iterator
