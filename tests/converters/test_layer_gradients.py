@@ -189,14 +189,14 @@ def test_gradients_are_those_of_finite_differences(function, inputs, keywords):
     assert differentiates(function, inputs, **keywords)
 
 
-@pytest.mark.parametrize("name", CASES.keys() - NOT_MAPPED)
+@pytest.mark.parametrize("name", sorted(CASES.keys() - NOT_MAPPED))
 def test_each_sample_under_vmap_is_as_it_is_alone(name):
     function, inputs, keywords = CASES[name]
     assert maps_samples(function, inputs, **keywords)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("name", CASES.keys() - WIDE)
+@pytest.mark.parametrize("name", sorted(CASES.keys() - WIDE))
 def test_half_precision_stays_half_and_near(name, dtype):
     function, inputs, keywords = CASES[name]
     assert halves(function, inputs, dtype, **keywords)
