@@ -13,7 +13,8 @@ from tests.cli.conftest import Cli, contents
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in background jobs
 import onnxprune.pipeline as pipeline
 def forever(*_, **__):
     print("verifying", flush=True)
