@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from onnxprune.converters import OnnxModule
 from onnxprune.converters.batch_norm import Folded, insert_batch_norm
@@ -115,15 +116,33 @@ class Compiled(nn.Module):
         super().__init__()
         self.module = module
         self._compiled = [torch.compile(module)]  # in a list, so that it is no second submodule
+        self._rehearsed = False
         self._hooks = hooks
 
     def forward(self, *inputs: Tensor, taps: Sequence[str] = ()) -> Any:
         if not self._compiled:
             return self.module(*inputs, taps=taps)
         try:
+            if torch.is_grad_enabled() and not self._rehearsed:
+                self._rehearse(inputs, taps)
             return self._compiled[0](*inputs, taps=taps)
         except Exception as error:  # noqa: BLE001 - compilers raise whatever they like; the module says it again
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             self._hooks.note(f"torch.compile cannot follow the model, which runs as it is: {first}")
             self._compiled.clear()
             return self.module(*inputs, taps=taps)
+
+    def _rehearse(self, inputs: Sequence[Tensor], taps: Sequence[str]) -> None:
+        """A step without effect: the way back is compiled at its first use, too late to change course."""
+        held = [buffer.clone() for buffer in self.module.buffers()]
+        weights = [p for p in self.module.parameters() if p.requires_grad]
+        try:
+            with torch.random.fork_rng():
+                found = tree_leaves(self._compiled[0](*inputs, taps=taps))
+                made = [v for v in found if isinstance(v, Tensor) and v.requires_grad]
+                if made:
+                    torch.autograd.grad([v.float().sum() for v in made], weights, allow_unused=True)
+        finally:
+            for buffer, before in zip(self.module.buffers(), held, strict=True):
+                buffer.data.copy_(before)
+        self._rehearsed = True

@@ -1,5 +1,6 @@
 """The whole distillation of a small student: what is learnt, what is written, and what stops it."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from onnxprune.distillation import DistillOptions, Hooks, TrainingData, distill, writing
 from onnxprune.errors import DataError, OnnxPruneError, UsageError, VerificationError
@@ -95,13 +97,37 @@ def test_scores_of_classes_are_asked_for_where_there_are_none(tmp_path: Path) ->
     assert caught.value.code == "E201"
 
 
-def test_what_cannot_be_compiled_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_function: object) -> object:
-        def run(*_: object, **__: object) -> None:
-            raise RuntimeError("the compiler gives up\nat length")
+def broken_forward(_module: torch.nn.Module) -> Callable[..., object]:
+    def run(*_: object, **__: object) -> object:
+        raise RuntimeError("the compiler gives up\nat length")
 
-        return run
+    return run
 
+
+class BrokenBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: object, value: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return value.clone()
+
+    @staticmethod
+    def backward(_context: object, _gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        raise RuntimeError("the compiler gives up\non the way back")
+
+
+def broken_backward(module: torch.nn.Module) -> Callable[..., object]:
+    def run(*inputs: torch.Tensor, taps: Sequence[str] = ()) -> object:
+        return tree_map(
+            lambda v: BrokenBackward.apply(v) if isinstance(v, torch.Tensor) else v,
+            module(*inputs, taps=taps),
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("broken", [broken_forward, broken_backward])
+def test_what_cannot_be_compiled_runs_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., object]
+) -> None:
     monkeypatch.setattr("onnxprune.distillation.preparing.torch.compile", broken)
     told: list[str] = []
     options, hooks = replace(QUICK, compile=True), Hooks(note=told.append)
