@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from onnxprune.errors import UsageError
 from onnxprune.groups import Groups
 
 Masks = dict[str, NDArray[np.bool_]]
+Values = TypeVar("Values", bound=np.generic)
 FORMAT = 1
 MOST_CHANNELS = 1 << 24  # of a group: a damaged file must not ask for all memory
 
@@ -20,6 +22,40 @@ MOST_CHANNELS = 1 << 24  # of a group: a damaged file must not ask for all memor
 def all_true(groups: Groups) -> Masks:
     """Masks that keep everything."""
     return {group.name: np.ones(group.channels, bool) for group in groups.prunable}
+
+
+@dataclass(frozen=True)
+class ChannelOrder:
+    """All channels that may go as one row: the prunable groups in their order, each from channel 0 on.
+
+    Attributes:
+        names: (G,) of the groups.
+        starts: (G + 1,) where each group begins, and the end.
+    """
+
+    names: tuple[str, ...]
+    starts: NDArray[np.int64]
+
+    @staticmethod
+    def of(groups: Groups) -> "ChannelOrder":
+        counts = [group.channels for group in groups.prunable]
+        return ChannelOrder(tuple(g.name for g in groups.prunable), np.cumsum([0, *counts]))
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def group_of(self) -> NDArray[np.int64]:
+        """(C,) index of each channel's group."""
+        return np.repeat(np.arange(len(self.names)), np.diff(self.starts))
+
+    def split(self, row: NDArray[Values]) -> dict[str, NDArray[Values]]:
+        """(C,) -> (channels,) by group name."""
+        return dict(zip(self.names, np.split(row, self.starts[1:-1]), strict=True))
+
+    def join(self, by_group: Mapping[str, NDArray[Values]]) -> NDArray[Values]:
+        """(channels,) by group name -> (C,)."""
+        return np.concatenate([by_group[name] for name in self.names])
 
 
 def check_masks(masks: Mapping[str, NDArray[np.bool_]], groups: Groups) -> None:

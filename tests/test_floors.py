@@ -18,15 +18,16 @@ FLOORS = {
     4: {"masks"},
     5: {"activations", "cost", "pruning", "verification", "measurement"},
     6: {"target", "calibration"},
-    7: {"criteria", "allocation", "reconstruction", "distillation"},
-    8: {"pipeline"},
-    9: {"compression", "report"},
-    10: {"cli", "onnxprune"},
-    11: {"__main__"},
+    7: {"criteria", "allocation", "reconstruction", "distillation", "environment", "observation"},
+    8: {"pipeline", "agents", "evaluation"},
+    9: {"search", "report"},
+    10: {"compression"},
+    11: {"cli", "onnxprune"},
+    12: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
-TORCH_AT_TOP = {"models", "converters", "distillation"}
-TORCH_INSIDE_FUNCTIONS = {"cli", "compression"}
+TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
+TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "search"}
 TORCH_NAMES = {"torch", "torch_geometric", "onnxscript"}
 
 

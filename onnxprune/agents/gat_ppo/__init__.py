@@ -1,0 +1,1 @@
+"""Attention over the channel graph, trained by proximal policy optimisation."""

@@ -1,0 +1,134 @@
+"""What every agent is: something that proposes masks and is told what they were worth.
+
+    while evaluations are left:
+        candidates = agent.ask(16)
+        outcomes = evaluate(candidates)
+        agent.tell(outcomes)
+
+An agent knows nothing of operators, data or ONNX Runtime: it sees costs through the problem, and accuracies
+through what it is told.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.cost import Cost, CostModel
+from onnxprune.groups import Groups
+from onnxprune.masks import ChannelOrder, Masks
+from onnxprune.target import Constraints, Target, project
+
+Floats = NDArray[np.float64]
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is asked of an agent.
+
+    Attributes:
+        cost_model: Of the original's groups.
+        target: Upper bounds on the cost.
+        constraints: Alignment and least kept counts, settled for the target.
+        scores: A criterion -> its scores (channels,) by group name; computed once, when first asked for.
+        prior: The criterion that agents order channels by where they need an order.
+        evaluations: How many outcomes the search will give in all.
+        seed: Of every random choice.
+    """
+
+    cost_model: CostModel
+    target: Target
+    constraints: Constraints
+    scores: Callable[[str], Mapping[str, Floats]]
+    prior: str
+    evaluations: int
+    seed: int = 0
+
+    @property
+    def groups(self) -> Groups:
+        return self.cost_model.groups
+
+    @cached_property
+    def order(self) -> ChannelOrder:
+        return ChannelOrder.of(self.groups)
+
+    @cached_property
+    def whole(self) -> Cost:
+        """Of the original."""
+        return self.cost_model.count({})
+
+    def project(self, preferences: Mapping[str, Floats]) -> Masks:
+        """Masks that keep what is preferred, aligned, and at or under every bound."""
+        return project(preferences, self.cost_model, target=self.target, constraints=self.constraints)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Masks to be evaluated.
+
+    Attributes:
+        masks: Of all prunable groups.
+        note: How they came about, for the record.
+    """
+
+    masks: Masks
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What masks were worth.
+
+    Attributes:
+        accuracy: By the search's metric on the reward split, larger is better; None where scoring failed.
+        violation: By how much the worst bound is exceeded, as a share of it; 0 where all hold.
+        cost: As counted.
+        rows: Samples that `accuracy` stands for; fewer than all where the candidate was given up early.
+        error: Why scoring failed.
+    """
+
+    accuracy: float | None
+    violation: float
+    cost: Cost
+    rows: int = 0
+    error: str = ""
+
+    @property
+    def feasible(self) -> bool:
+        return self.violation <= FEASIBLE
+
+
+FEASIBLE = 0.005
+Figures = dict[str, float]
+
+
+class Agent(ABC):
+    """Proposes masks; learns from what it is told."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    @abstractmethod
+    def ask(self, count: int) -> list[Candidate]:
+        """At most so many candidates; none where it has nothing more to try."""
+
+    @abstractmethod
+    def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
+        """Learn from the outcomes of all that was asked for last, in its order; figures for the log."""
+
+    def final(self) -> list[Candidate]:
+        """What it would propose now if it had to choose, beside the best that it was told of."""
+        return []
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that `restore` needs to go on bit for bit: numbers, strings, arrays, tensors, lists, dicts."""
+
+    @abstractmethod
+    def restore(self, state: State) -> None:
+        """Go on from such a state, in place."""
