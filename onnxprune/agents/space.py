@@ -1,0 +1,104 @@
+"""The masks of a problem, made from keep ratios and an order of the channels.
+
+Two things say all about a mask that meets a target: how much each group keeps, and which channels go first.
+With q = a channel's place in its group (0 best, 1 worst) and r = the ratio asked for there, the preference
+
+    -q / r
+
+makes one threshold -t keep the share k = min(1, t r) of every group: ratios in proportion to those asked
+for. The projection finds the t that the target allows (by bisection on the true cost), holds every group on
+aligned counts not below its least, and fills what is left. So ratios that are met exactly come back as they
+are, and any others are scaled, up or down, until the target is met from both sides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.agents.types import Floats, Problem
+from onnxprune.allocation import ALLOCATIONS, places
+from onnxprune.masks import Masks
+from onnxprune.target import settle
+
+Counts = NDArray[np.int64]
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where the controls search.
+
+    Attributes:
+        problem: What is asked.
+        channels: (G,) of the prunable groups.
+        group_of: (C,) index of each channel's group.
+        prior: (C,) place of each channel in its group by the prior criterion, in (0, 1); 0 is best.
+        rungs: (G) the kept counts that each group may have, ascending.
+    """
+
+    problem: Problem
+    channels: Counts
+    group_of: Counts
+    prior: Floats
+    rungs: tuple[Counts, ...]
+
+    @staticmethod
+    def of(problem: Problem) -> "Space":
+        order, groups = problem.order, problem.groups.prunable
+        scores = problem.scores(problem.prior)
+        settled = settle(problem.cost_model, target=problem.target, constraints=problem.constraints)
+        return Space(
+            problem,
+            np.diff(order.starts),
+            order.group_of,
+            order.join({name: places(scores[name]) for name in order.names}),
+            tuple(settled.rungs(group) for group in groups),
+        )
+
+    @property
+    def floor(self) -> Floats:
+        """(G,) the least keep ratios."""
+        return np.array([rungs[0] for rungs in self.rungs]) / self.channels
+
+    def masks(self, ratios: Floats, ranks: Floats | None = None) -> Masks:
+        """Masks in which the groups keep shares in proportion to `ratios`, and that meet the target.
+
+        Args:
+            ratios: (G,) above zero; their common scale does not matter.
+            ranks: (C,) numbers; within a group smaller is kept longer. The prior's by default.
+        """
+        ranked = self.prior if ranks is None else self.ranked(ranks)
+        preferences = -ranked / np.maximum(ratios, TINY)[self.group_of]
+        return self.problem.project(self.problem.order.split(preferences))
+
+    def ranked(self, ranks: Floats) -> Floats:
+        """(C,) numbers -> (C,) places within the groups, in (0, 1); ties in order."""
+        parts = self.problem.order.split(ranks)
+        return np.concatenate([places(-part) for part in parts.values()])
+
+    def kept(self, masks: Mapping[str, NDArray[np.bool_]]) -> Counts:
+        """(G,) kept counts."""
+        return np.array([int(masks[name].sum()) for name in self.problem.order.names], np.int64)
+
+    def ratios(self, masks: Mapping[str, NDArray[np.bool_]]) -> Floats:
+        """(G,) keep ratios."""
+        return self.kept(masks) / self.channels
+
+    def row(self, masks: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """(C,) keep bits."""
+        return self.problem.order.join(masks)
+
+    def ranks_of(self, masks: Mapping[str, NDArray[np.bool_]]) -> Floats:
+        """(C,) ranks by which `masks` are kept: first what they keep, by the prior, then the others."""
+        return self.prior + ~self.row(masks)
+
+    def allocated(self, how: str, criterion: str = "") -> Masks:
+        """What a criterion (the prior by default) and an allocation choose at once.
+
+        Raises:
+            OnnxPruneError: The criterion cannot be had here.
+        """
+        scores = self.problem.scores(criterion or self.problem.prior)
+        return self.problem.project(ALLOCATIONS[how](dict(scores), self.problem.groups))

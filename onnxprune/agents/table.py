@@ -1,0 +1,53 @@
+"""All agents by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, cast
+
+from onnxprune.agents import one_shot, random_search
+from onnxprune.agents.types import Agent, Problem
+from onnxprune.allocation import ALLOCATIONS
+
+Make = Callable[[Problem, Mapping[str, Any] | None], Agent]
+
+
+@dataclass(frozen=True)
+class AgentKind:
+    """A kind of agent.
+
+    Attributes:
+        name: As a user says it.
+        make: From the problem and options by name, None for the defaults.
+        help: One line.
+        needs_torch: Torch and torch-geometric must be installed.
+    """
+
+    name: str
+    make: Make
+    help: str
+    needs_torch: bool = False
+
+
+def gat_ppo(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """The agent that learns; torch is imported here."""
+    return cast(Agent, import_module("onnxprune.agents.gat_ppo").make(problem, options))
+
+
+def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """One allocation of the prior, or of the criteria that the options name."""
+    return one_shot.make(problem, {"criteria": one_shot.PRIOR, **(options or {}), "allocations": how})
+
+
+KINDS = (
+    AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
+    AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
+    AgentKind("random", random_search.make, "random keep ratios"),
+    *(
+        AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")
+        for how in ALLOCATIONS
+    ),
+)
+
+AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in KINDS}

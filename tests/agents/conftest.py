@@ -1,0 +1,131 @@
+"""A search whose answer is known: the accuracy is a sum over channels that the prior knows only in part."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from onnxprune.agents.types import Agent, Candidate, Outcome, Problem
+from onnxprune.cost import CostModel
+from onnxprune.errors import DataError
+from onnxprune.groups import find_groups
+from onnxprune.masks import Masks
+from onnxprune.onnx_file import load_graph
+from onnxprune.target import Alignment, Constraints, parse_target, settle
+from tests.exported import export_case
+
+Floats = NDArray[np.float64]
+NEEDS_DATA = ("wanda", "act-mean-abs", "apoz", "obs", "hrank")
+
+
+@dataclass(frozen=True)
+class World:
+    """Accuracy = 1 - sum over groups of weight * (share of the group's value that is lost) ** 2.
+
+    Attributes:
+        values: True value of each channel by group name; each group's sum to 1.
+        weights: How much a group matters.
+        scores: What criteria see: the values with noise, and another scale in every group.
+    """
+
+    cost_model: CostModel
+    values: Mapping[str, Floats]
+    weights: Mapping[str, float]
+    scores: Mapping[str, Mapping[str, Floats]]
+
+    def accuracy(self, masks: Masks) -> float:
+        lost = {name: float(self.values[name][~bits].sum()) for name, bits in masks.items()}
+        return 1.0 - sum(self.weights[name] * share**2 for name, share in lost.items())
+
+    def criterion(self, name: str) -> Mapping[str, Floats]:
+        if name in NEEDS_DATA:
+            raise DataError("E501", f"{name} needs inputs")
+        return self.scores[name]
+
+
+@pytest.fixture(scope="session")
+def cost_models(exported_folder: Path) -> dict[str, CostModel]:
+    names = ("resnet20", "densenet", "encoder_split")
+    paths = {name: export_case(name, "torchscript", exported_folder) for name in names}
+    return {name: CostModel(find_groups(load_graph(path))) for name, path in paths.items()}
+
+
+def world_of(cost_model: CostModel, seed: int = 0) -> World:
+    """Log-normal values; weights over a factor of thirty; each criterion with noise of its own."""
+    rng = np.random.default_rng(seed)
+    groups = cost_model.groups.prunable
+    values = {group.name: np.exp(rng.standard_normal(group.channels)) for group in groups}
+    values = {name: row / row.sum() for name, row in values.items()}
+    weights = np.exp(1.2 * rng.standard_normal(len(groups)))
+    weights /= weights.sum()
+
+    def noisy(spread: float) -> dict[str, Floats]:
+        scale = {name: np.exp(rng.standard_normal()) for name in values}
+        noise = {name: np.exp(spread * rng.standard_normal(len(row))) for name, row in values.items()}
+        return {name: scale[name] * noise[name] * row for name, row in values.items()}
+
+    spreads = {"l2": 0.7, "l1": 0.8, "group-l2": 0.9, "fpgm": 1.0, "bn-scale": 1.5, "random": 4.0}
+    scores = {name: noisy(spread) for name, spread in spreads.items()}
+    return World(cost_model, values, dict(zip(values, weights.tolist(), strict=True)), scores)
+
+
+def problem_of(
+    world: World, *, evaluations: int = 256, seed: int = 0, target: str = "macs=50%", align: int = 4
+) -> Problem:
+    bounds, asked = parse_target([target]), Constraints(Alignment(align, align))
+    constraints = settle(world.cost_model, target=bounds, constraints=asked)
+    return Problem(world.cost_model, bounds, constraints, world.criterion, "l2", evaluations, seed)
+
+
+def outcome_of(world: World, problem: Problem, masks: Masks, *, failed: bool = False) -> Outcome:
+    cost = world.cost_model.count(masks)
+    limits = problem.target.limits(problem.whole)
+    violation = max((getattr(cost, name) / limit - 1 for name, limit in limits.items()), default=0.0)
+    accuracy = None if failed else world.accuracy(masks)
+    return Outcome(accuracy, max(0.0, violation), cost, 100, "it broke" if failed else "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that an agent asked for, and what it was told."""
+
+    batches: list[list[Candidate]]
+    outcomes: list[list[Outcome]]
+
+    @property
+    def masks(self) -> list[Masks]:
+        return [candidate.masks for batch in self.batches for candidate in batch]
+
+    @property
+    def flat(self) -> list[Outcome]:
+        return [outcome for batch in self.outcomes for outcome in batch]
+
+    def best(self, batches: int | None = None) -> float:
+        """Of the first so many batches, or of all."""
+        told = [outcome for batch in self.outcomes[:batches] for outcome in batch]
+        return max((o.accuracy for o in told if o.accuracy is not None and o.feasible), default=-np.inf)
+
+
+def search(
+    agent: Agent, world: World, *, evaluations: int, batch: int = 16, fails: frozenset[int] = frozenset()
+) -> Run:
+    """The loop of every search; those evaluations fail whose number is in `fails`."""
+    run, done = Run([], []), 0
+    while done < evaluations and (asked := agent.ask(min(batch, evaluations - done))):
+        outcomes = [
+            outcome_of(world, agent.problem, candidate.masks, failed=done + index in fails)
+            for index, candidate in enumerate(asked)
+        ]
+        agent.tell(asked, outcomes)
+        run.batches.append(asked)
+        run.outcomes.append(outcomes)
+        done += len(asked)
+    return run
+
+
+@pytest.fixture(scope="session")
+def world(cost_models: dict[str, CostModel]) -> World:
+    return world_of(cost_models["resnet20"])
