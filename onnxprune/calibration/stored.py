@@ -40,14 +40,19 @@ class Stored:
 
     def write(self, patch: Patch, values: Array) -> bool:
         """Store values, in place; False, and nothing is changed, where its type cannot hold them."""
+        array = self.encoded(values)
+        if array is None:
+            return False
+        patch.replace(self.source.name, array)
+        return True
+
+    def encoded(self, values: Array) -> Array | None:
+        """What the initializer has to hold so that values are read; None where its type cannot."""
         for step in reversed(self.way):
             values = step.backward(values)
         with np.errstate(over="ignore", invalid="ignore"):
             array = np.ascontiguousarray(values).astype(self.source.dtype).reshape(self.source.shape)
-        if not np.isfinite(array.astype(np.float64)).all():
-            return False
-        patch.replace(self.source.name, array)
-        return True
+        return array if np.isfinite(array.astype(np.float64)).all() else None
 
 
 def stored(graph: Graph, name: str) -> Stored | None:

@@ -1,10 +1,11 @@
 """Metrics as numbers of each row; the figure of a metric is their mean over all rows.
 
-    top1, top5   the label is the likeliest class, is among the five likeliest
-    agreement    the likeliest class is that of the original
-    cosine       between the centred logits of both, 1 where they are alike
-    kl           Kullback-Leibler divergence from the original's classes, in nats, 0 where they are alike
-    mse          mean squared difference to the original's output
+    top1, top5     the label is the likeliest class, is among the five likeliest
+    cross-entropy  minus the logarithm of the label's probability, in nats
+    agreement      the likeliest class is that of the original
+    cosine         between the centred logits of both, 1 where they are alike
+    kl             Kullback-Leibler divergence from the original's classes, in nats, 0 where they are alike
+    mse            mean squared difference to the original's output
 
 Classes lie on axis 1 of an output (N, classes, ...), or on the last of (N, positions, classes). The
 figures of a row with several positions are means over them.
@@ -63,6 +64,12 @@ def top5(batch: Compared) -> Rows:
     return _among_best(batch, 5)
 
 
+def cross_entropy(batch: Compared) -> Rows:
+    scores = classes_last(batch.output)
+    labels = _labels(batch, scores)
+    return _mean(-np.take_along_axis(_log_probabilities(scores), labels[..., None], -1)[..., 0])
+
+
 def agreement(batch: Compared) -> Rows:
     mine, theirs = _both(batch)
     return _mean(mine.argmax(-1) == theirs.argmax(-1))
@@ -91,6 +98,7 @@ def mse(batch: Compared) -> Rows:
 METRICS: dict[str, Metric] = {
     "top1": Metric(top1, needs_labels=True),
     "top5": Metric(top5, needs_labels=True),
+    "cross-entropy": Metric(cross_entropy, needs_labels=True),
     "agreement": Metric(agreement, needs_reference=True),
     "cosine": Metric(cosine, needs_reference=True),
     "kl": Metric(kl, needs_reference=True),
@@ -101,17 +109,23 @@ METRICS: dict[str, Metric] = {
 def _among_best(batch: Compared, count: int) -> Rows:
     """1.0 where the label is among the `count` best; of equal scores the first class is the better."""
     scores = classes_last(batch.output)  # (N, positions, classes)
-    labels = np.asarray(batch.labels, np.int64).reshape(len(scores), -1)  # (N, positions)
+    labels = _labels(batch, scores)
+    own = np.take_along_axis(scores, labels[..., None], -1)
+    before = np.arange(scores.shape[-1]) < labels[..., None]
+    better = (scores > own) | ((scores == own) & before)
+    found = (better.sum(-1) < count) & ~np.isnan(own[..., 0])
+    return _mean(found)
+
+
+def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(N, positions) classes that fit scores (N, positions, classes)."""
+    labels = np.asarray(batch.labels, np.int64).reshape(len(scores), -1)
     if labels.shape[1] != scores.shape[1]:
         raise DataError("E503", f"{labels.shape[1]} labels a row for {scores.shape[1]} predictions a row")
     classes = scores.shape[-1]
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError("E503", f"labels {labels.min()} to {labels.max()} for a model of {classes} classes")
-    own = np.take_along_axis(scores, labels[..., None], -1)
-    before = np.arange(classes) < labels[..., None]
-    better = (scores > own) | ((scores == own) & before)
-    found = (better.sum(-1) < count) & ~np.isnan(own[..., 0])
-    return _mean(found)
+    return labels
 
 
 def _mean(figures: Array) -> Rows:

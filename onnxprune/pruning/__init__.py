@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +17,22 @@ from onnxprune.pruning.weights import cut_weight, slice_shapes
 
 __all__ = ["prune"]
 
+NONE: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
-def prune(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> ModelProto:
+
+def prune(
+    groups: Groups,
+    masks: Mapping[str, NDArray[np.bool_]],
+    *,
+    weights: Mapping[str, NDArray[Any]] = NONE,
+) -> ModelProto:
     """The model without the channels that the masks drop.
 
     Args:
         groups: From `find_groups`.
         masks: Keep bits by group name; groups that are not named keep everything.
+        weights: New values of constants by name, in the shape and type of the original; they are sliced
+            like the others.
 
     Returns:
         A copy of the original with smaller initializers, and with the attributes, shape constants and
@@ -33,7 +44,7 @@ def prune(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> ModelProto:
     """
     check_masks(masks, groups)
     keep = groups.keep_labels(dict(masks))
-    patch = Patch.of(groups.graph, partial(cut_weight, groups, keep))
+    patch = Patch.of(groups.graph, partial(cut_weight, groups, keep, weights))
     if not keep.all():
         patch_numbers(patch, groups, keep)
         slice_shapes(patch, groups, keep)

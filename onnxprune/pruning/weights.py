@@ -1,6 +1,6 @@
 """Smaller initializers, and the shapes that the file declares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,22 @@ from onnxprune.operators.labels import AxisLabels
 Bits = NDArray[np.bool_]
 
 
-def cut_weight(groups: Groups, keep: Bits, constant: Initializer) -> NDArray[Any] | None:
-    """The values of a constant that are left; None where no removed channel runs through it."""
+def cut_weight(
+    groups: Groups, keep: Bits, changed: Mapping[str, NDArray[Any]], constant: Initializer
+) -> NDArray[Any] | None:
+    """The values of a constant that are left; None where no removed channel runs through it.
+
+    Args:
+        groups: Of the original.
+        keep: Keep bits by label.
+        changed: Values by name that stand in for a constant's own.
+        constant: Of the original.
+    """
     bits = kept_axes(groups.axis_labels(constant.name), keep)
+    values = changed.get(constant.name)
+    if values is not None:
+        assert values.shape == constant.shape, f"{constant.name}: shape would change"
+        return sliced(values, bits)
     return sliced(constant.array(), bits) if any(b is not None for b in bits) else None
 
 

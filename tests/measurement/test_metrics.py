@@ -8,7 +8,17 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
 from onnxprune.errors import DataError
-from onnxprune.measurement.metrics import METRICS, Compared, agreement, cosine, kl, mse, top1, top5
+from onnxprune.measurement.metrics import (
+    METRICS,
+    Compared,
+    agreement,
+    cosine,
+    cross_entropy,
+    kl,
+    mse,
+    top1,
+    top5,
+)
 
 ROWS, CLASSES = 50, 10
 
@@ -101,3 +111,9 @@ def test_a_model_agrees_with_itself(name: str) -> None:
 def test_integer_outputs_do_not_overflow() -> None:
     mine, theirs = np.array([[-128, 127]], np.int8), np.array([[127, -128]], np.int8)
     assert mse(Compared(mine, None, theirs)).tolist() == [255.0**2]
+
+
+def test_cross_entropy_is_that_of_the_labels() -> None:
+    output, labels = scores(0), np.random.default_rng(1).integers(0, CLASSES, ROWS)
+    expected = -log_softmax(output.astype(np.float64), 1)[np.arange(ROWS), labels]
+    np.testing.assert_allclose(cross_entropy(Compared(output, labels)), expected, rtol=1e-6)

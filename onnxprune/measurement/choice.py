@@ -1,0 +1,124 @@
+"""Which metric models are judged by, and which way is better."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxprune.data import Batch, Samples
+from onnxprune.data.callables import is_callable_spec
+from onnxprune.errors import DataError, UsageError
+from onnxprune.measurement.metrics import METRICS
+from onnxprune.onnx_file import Graph
+
+LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse"})
+FIRST = 64  # rows whose labels are looked at
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What models are judged by.
+
+    Attributes:
+        name: As `measure` knows it.
+        labelled: It compares with labels; else with the original.
+    """
+
+    name: str
+    labelled: bool
+
+    @property
+    def sign(self) -> int:
+        """Of a figure, so that more is better."""
+        return -1 if self.name in LOWER_IS_BETTER else 1
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """All metrics worth telling beside it."""
+        if self.name == "top1":
+            return ("top1", "agreement")
+        return ("agreement", "cosine", "kl") if self.name == "agreement" else (self.name,)
+
+
+def choose_metric(wanted: str, graph: Graph, search: Samples) -> Metric:
+    """`metric_for` the samples of the search part.
+
+    Raises:
+        UsageError: E201, a name that is not known.
+    """
+    asks = wanted == "auto" and search.labelled
+    return metric_for(wanted, graph, next(iter(search.batches(1))) if asks else None)
+
+
+def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
+    """The metric asked for; by itself top1 with labels, agreement for classes, mse for anything else.
+
+    Args:
+        wanted: A name of `METRICS`, package.module:function, or auto.
+        graph: Of the original.
+        first: Some samples with their labels; None where there are none.
+
+    Raises:
+        UsageError: E201, a name that is not known.
+    """
+    if wanted != "auto":
+        if wanted not in METRICS and not is_callable_spec(wanted):
+            known = ", ".join(METRICS)
+            raise UsageError(
+                "E201", f"unknown metric '{wanted}'", hint=f"{known}, or package.module:function"
+            )
+        return Metric(wanted, wanted not in METRICS or METRICS[wanted].needs_labels)
+    if not gives_classes(graph):
+        return Metric("mse", labelled=False)
+    if first is not None and are_classes(first):
+        return Metric("top1", labelled=True)
+    return Metric("agreement", labelled=False)
+
+
+def gives_classes(graph: Graph) -> bool:
+    """Whether the only output looks like the scores of classes: (N, C) floats, C at least two."""
+    if len(graph.outputs) != 1:
+        return False
+    shape = graph.shapes.get(graph.outputs[0].name, ())
+    dtype = graph.outputs[0].dtype
+    return len(shape) == 2 and shape[1] > 1 and dtype is not None and np.dtype(dtype).kind not in "iub"
+
+
+def are_classes(batch: Batch) -> bool:
+    return batch.labels is not None and batch.labels.size == len(batch) and batch.labels.dtype.kind in "iu"
+
+
+def require_labels(metric: Metric, samples: Samples, part: str, graph: Graph) -> None:
+    """Nothing, where samples have the labels that a metric compares with.
+
+    Args:
+        metric: What models are judged by.
+        samples: Of one part.
+        part: Its name, for the message.
+        graph: Of the original.
+
+    Raises:
+        DataError: E504, they have none; E503, the first ones are no classes of this model.
+    """
+    if metric.name not in METRICS or not metric.labelled:
+        return
+    if not samples.labelled:
+        raise DataError(
+            "E504",
+            f"{metric.name} needs labels: {samples.source} has none, and gives the {part} part",
+            hint="--metric agreement needs none",
+        )
+    check_labels(metric, next(iter(samples.batches(FIRST))), samples.source, graph)
+
+
+def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> None:
+    """Raises: DataError: E503, the first labels are no classes of this model."""
+    hint = "--metric agreement needs none"
+    if metric.name == "top1" and not are_classes(batch):
+        raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
+    if batch.labels is None or not gives_classes(graph):
+        return
+    classes, low, high = graph.shapes[graph.outputs[0].name][1], batch.labels.min(), batch.labels.max()
+    if low < 0 or high >= classes:
+        raise DataError(
+            "E503", f"{source}: labels {low} to {high} for a model of {classes} classes", hint=hint
+        )
