@@ -14,8 +14,9 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.compression import Listener, RunFolder, compress, resume, start, summary_of
-from onnxprune.compression.config import Values, make_options, read_config
+from onnxprune.compression.config import make_options, read_config
 from onnxprune.errors import UsageError
+from onnxprune.runs.config import Values
 
 INTERRUPTED = 130
 STATES = {"running": "...", "kept": "done before", "skipped": "left out"}

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from onnxprune.cli.help import SECTIONS
-from onnxprune.compression.config import KEYS, Values
+from onnxprune.compression.config import KEYS
+from onnxprune.runs.config import Values
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {

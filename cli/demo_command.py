@@ -13,8 +13,8 @@ from onnxprune.cli.demo_steps import UNALIGNED, compare_times, look, run_all
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import output_options
 from onnxprune.compression import summary_of
-from onnxprune.compression.run_folder import check_new
 from onnxprune.onnx_file.saving import check_output
+from onnxprune.runs.folder import check_new
 
 
 @click.command("demo", cls=Command)
@@ -54,7 +54,7 @@ def demo_folder(keep: Path | None, *, force: bool) -> Iterator[Path]:
         with TemporaryDirectory(prefix="onnxprune-demo-") as folder:
             yield Path(folder)
         return
-    check_new(keep, force=force)
+    check_new(keep, "compress", force=force)
     if keep.exists():
         check_output(keep / UNALIGNED, force)
     yield keep

@@ -55,8 +55,8 @@ def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -
         UsageError: E208, another process works there.
         RuntimeProblem: E605, the disk is full.
     """
-    from onnxprune.compression.run_folder import locked
     from onnxprune.distillation.checkpoint import NAME
+    from onnxprune.runs.folder import locked
 
     run.mkdir(exist_ok=True)
     stack = ExitStack()

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "onnxprune"
 FLOORS = {
     0: {"errors", "version"},
     1: {"data", "onnx_file"},
-    2: {"operators", "models", "converters"},
+    2: {"operators", "models", "converters", "runs"},
     3: {"groups"},
     4: {"masks"},
     5: {"activations", "cost", "pruning", "verification", "measurement"},

@@ -3,7 +3,7 @@
 options.py       what decides a run
 config.py        the options as flat keys, and as a TOML file
 inputs.py        the model, and the parts of the samples
-run_folder.py    run.json: what is done, and what of it still holds
+files.py         the files of a run
 listener.py      who is told
 boxes.py         inspect, prune, reconstruct
 training.py      distill
@@ -12,15 +12,15 @@ judging.py       baseline, choose, measure, latency
 summary.py       a run in one document
 report.py        report.md
 variants.py      other options beside a run's
-environment.py   versions
 compress.py      all boxes in their order
 """
 
 from onnxprune.compression.compress import compress, options_of, resume, start
+from onnxprune.compression.files import open_run
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
-from onnxprune.compression.run_folder import RunFolder, open_run
 from onnxprune.compression.summary import summary_of
+from onnxprune.runs.folder import RunFolder
 
 __all__ = [
     "CompressOptions",

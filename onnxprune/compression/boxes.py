@@ -12,7 +12,6 @@ from onnxprune.calibration.feeds import few_feeds
 from onnxprune.compression.inputs import Parts, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
-from onnxprune.compression.run_folder import RunFolder, write_json
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples, choose
@@ -24,6 +23,7 @@ from onnxprune.onnx_file.saving import data_path, save_model
 from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
+from onnxprune.runs.folder import RunFolder, write_json
 from onnxprune.target import reachable, require_reachable
 from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
 

@@ -10,9 +10,9 @@ import onnxruntime
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.compression.candidates import Metric, are_classes, gives_classes
 from onnxprune.compression.config import values_of
+from onnxprune.compression.files import OURS
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
-from onnxprune.compression.run_folder import OURS
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Batch

@@ -4,8 +4,7 @@ inspect -> baseline -> prune -> reconstruct -> distill -> choose -> measure -> l
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,29 +18,22 @@ from onnxprune.compression.checks import (
     check_reach,
     check_values,
 )
-from onnxprune.compression.config import first_difference, make_options, values_of, write_config
-from onnxprune.compression.environment import versions
+from onnxprune.compression.config import SCHEMA, make_options, write_config
+from onnxprune.compression.files import COMMAND, OURS, open_run
 from onnxprune.compression.inputs import identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.report import report_box
-from onnxprune.compression.run_folder import (
-    CONFIG,
-    RunFolder,
-    check_new,
-    clear,
-    half_written,
-    locked,
-    make_run,
-    now,
-    open_run,
-)
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
 from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
+from onnxprune.runs.config import first_difference
+from onnxprune.runs.folder import CONFIG, RunFolder, check_new, clear, half_written, locked, make_run, now
+from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.versions import versions
 
 PRUNED = ("masks.json", "pruned.onnx")
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
@@ -74,7 +66,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
         RuntimeProblem: E603, torch is needed and not there.
     """
     options = located(options)
-    check_new(folder, force=force)
+    check_new(folder, COMMAND, force=force)
     check_values(options)
     check_apart(options, folder)
     if options.distill.enabled:
@@ -88,7 +80,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
     facts = {
-        "command": "compress",
+        "command": COMMAND,
         "argv": list(argv),
         "started": now(),
         "ended": None,
@@ -96,9 +88,9 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
         "processor": host_facts().processor,
         "seed": options.seed,
         "sha256": inputs,
-        "options": plain(options),
+        "options": SCHEMA.recorded(options),
     }
-    run = make_run(folder, facts)
+    run = make_run(folder, facts, OURS)
     write_config(run.path / CONFIG, options)
     return run
 
@@ -113,10 +105,6 @@ def located(options: CompressOptions) -> CompressOptions:
     return replace(options, model=str(Path(options.model).absolute()), data=whole(options.data), test=test)
 
 
-def plain(options: CompressOptions) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values_of(options).items()}
-
-
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
     """A run to go on with.
 
@@ -128,9 +116,9 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
         UsageError: E208, no run, or one with another option, model or data.
     """
     run = open_run(folder)
-    recorded = {k: tuple(v) if isinstance(v, list) else v for k, v in run.record["options"].items()}
-    again = values_of(located(make_options({**recorded, **given})))
-    difference = first_difference(recorded, again)
+    made_for = SCHEMA.restored(run.record["options"])
+    again = SCHEMA.values(located(make_options({**made_for, **given})))
+    difference = first_difference(made_for, again)
     if difference:
         raise UsageError(
             "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
@@ -139,8 +127,7 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
 
 
 def options_of(run: RunFolder) -> CompressOptions:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in run.record["options"].items()}
-    return make_options(values)
+    return make_options(SCHEMA.restored(run.record["options"]))
 
 
 def compress(run: RunFolder, listener: Listener | None = None) -> None:
@@ -167,36 +154,6 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
             listener.warn(warning)
         for box in BOXES:
             step(box, work)
-
-
-def require_same(run: RunFolder, found: dict[str, Any]) -> None:
-    """Raises: UsageError: E208, an input is not what it was."""
-    for name, was in run.record["sha256"].items():
-        if found.get(name) != was:
-            got = str(found.get(name))
-            raise UsageError(
-                "E208",
-                f"{run.path}: run was made for {name} with sha256 {str(was)[:8]}..., got {got[:8]}...",
-                hint=f"put the old {name} back, or start a new run",
-            )
-
-
-@contextmanager
-def recorded(run: RunFolder) -> Iterator[None]:
-    """How a run ends goes into run.json."""
-    run.update(status="running", error=None)
-    try:
-        yield
-    except OnnxPruneError as error:
-        run.update(status="failed", ended=now(), error=str(error))
-        raise
-    except (KeyboardInterrupt, SystemExit):
-        run.update(status="interrupted", ended=now())
-        raise
-    except Exception as error:
-        run.update(status="failed", ended=now(), error=f"{type(error).__name__}: {error}")
-        raise
-    run.update(status="done", ended=now())
 
 
 def recording(run: RunFolder, listener: Listener) -> Listener:

@@ -7,7 +7,6 @@ import numpy as np
 
 from onnxprune.compression.boxes import Work, with_weights
 from onnxprune.compression.candidates import Bench, best_of, choose_metric, make_bench, present
-from onnxprune.compression.run_folder import read_json, write_json
 from onnxprune.cost import Cost, CostModel
 from onnxprune.data import Samples
 from onnxprune.errors import DataError
@@ -15,6 +14,7 @@ from onnxprune.groups import find_groups
 from onnxprune.measurement import BenchOptions, Contender, Measurement, Protocol, SessionSettings, bench
 from onnxprune.onnx_file import Graph, load_graph, save_model
 from onnxprune.onnx_file.external import external_locations
+from onnxprune.runs.folder import read_json, write_json
 from onnxprune.target import Target
 
 FINAL = "final.onnx"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnxprune.compression.boxes import Work
-from onnxprune.compression.run_folder import Document, read_json
 from onnxprune.compression.summary import summary_of
 from onnxprune.onnx_file.saving import disk_errors
+from onnxprune.runs.folder import Document, read_json
 
 FRACTIONS = ("top1", "top5", "agreement")
 NAMES = {"student": "distilled"}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from onnxprune.compression.run_folder import Document, RunFolder, read_json
+from onnxprune.runs.folder import Document, RunFolder, read_json
 
 
 def summary_of(run: RunFolder) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from onnxprune.compression.boxes import Work, with_weights, write_changed
 from onnxprune.compression.options import CompressOptions, DistillSettings
-from onnxprune.compression.run_folder import write_json
 from onnxprune.errors import RuntimeProblem, UsageError
 from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.runs.folder import write_json
 
 if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions

@@ -6,8 +6,8 @@ from pathlib import Path
 from onnxprune.compression.boxes import chosen_masks, make_work, proof_of
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
-from onnxprune.compression.run_folder import RunFolder
 from onnxprune.pipeline import write_pruned
+from onnxprune.runs.folder import RunFolder
 
 
 def write_unaligned(options: CompressOptions, run: RunFolder, out: Path) -> Path:

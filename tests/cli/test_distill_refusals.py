@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxprune.compression.run_folder import locked
+from onnxprune.runs.folder import locked
 from tests.cli.conftest import Cli, contents
 from tests.distillation.small_pair import CLASSES, images, make_pair
 from tests.onnx_file.small_models import normal, parsed

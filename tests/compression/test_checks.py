@@ -137,10 +137,10 @@ def test_a_record_without_its_parts_is_no_run(part: str, finished: RunFolder) ->
     record = json.loads(path.read_text())
     del record[part]
     path.write_text(json.dumps(record))
-    with pytest.raises(UsageError, match="no record of a compression"):
+    with pytest.raises(UsageError, match="no record of a run"):
         resume(finished.path, {})
     path.write_text("[]")
-    with pytest.raises(UsageError, match="no record of a compression"):
+    with pytest.raises(UsageError, match="no record of a run"):
         resume(finished.path, {})
 
 

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from onnxprune.compression.config import (
     KEYS,
-    first_difference,
     make_options,
     read_config,
-    toml,
     values_of,
     write_config,
 )
@@ -20,6 +18,7 @@ from onnxprune.compression.options import CompressOptions, DistillSettings
 from onnxprune.compression.training import OWN
 from onnxprune.distillation import DistillOptions
 from onnxprune.errors import UsageError
+from onnxprune.runs.config import first_difference, toml
 
 LEAST = {"model": "m.onnx", "data": "d.npz", "target": ("macs=50%",)}
 

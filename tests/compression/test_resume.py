@@ -10,8 +10,8 @@ import pytest
 from onnxprune.compression import RunFolder, compress, resume, start
 from onnxprune.compression.compress import BOXES
 from onnxprune.compression.listener import Listener
-from onnxprune.compression.run_folder import locked
 from onnxprune.errors import UsageError
+from onnxprune.runs.folder import locked
 from tests.compression.conftest import continued, hashes, killed, options, write_samples
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -26,7 +26,7 @@ DEATHS = {
     "reconstruct, before it is recorded": (
         "reconstruct",
         (
-            "import onnxprune.compression.boxes as b, onnxprune.compression.run_folder as m\n"
+            "import onnxprune.compression.boxes as b, onnxprune.runs.folder as m\n"
             "real = m.RunFolder.set_box\n"
             "m.RunFolder.set_box = lambda s, n, **f: "
             "die() if n == 'reconstruct' and f['state'] == 'done' else real(s, n, **f)"

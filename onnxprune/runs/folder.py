@@ -25,21 +25,6 @@ if sys.platform != "win32":
 RECORD = "run.json"
 CONFIG = "config.toml"
 LOG = "log.txt"
-MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
-OURS = (
-    *(CONFIG, LOG, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
-    *(
-        "distill.json",
-        "choice.json",
-        "verify.json",
-        "measurement.json",
-        "latency.json",
-        "report.md",
-        "distill",
-    ),
-    *MODELS,
-    *(f"{name}.data" for name in MODELS),
-)
 FORMAT = 1
 BLOCK = 1 << 20
 Document = dict[str, Any]
@@ -163,8 +148,8 @@ class RunFolder:
             self.save()
 
 
-def check_new(path: Path, *, force: bool) -> None:
-    """Whether a run may begin in a folder.
+def check_new(path: Path, command: str, *, force: bool) -> None:
+    """Whether a run of a command may begin in a folder.
 
     Raises:
         UsageError: E203, another run or other files lie there, or it cannot be made.
@@ -180,35 +165,54 @@ def check_new(path: Path, *, force: bool) -> None:
         raise UsageError(
             "E203",
             f"{path} holds a run",
-            hint=f"onnxprune compress --resume {path} continues it; --force starts anew",
+            hint=f"onnxprune {command_of(path) or command} --resume {path} continues it; --force starts anew",
         )
     if path.exists() and not (path / RECORD).exists() and any(path.iterdir()):
         raise UsageError("E203", f"{path} is not empty, and holds no run", hint="choose another output")
 
 
-def make_run(path: Path, facts: Document) -> RunFolder:
-    """A new run; files of an earlier one are removed, others are left alone."""
+def command_of(path: Path) -> str:
+    """The command whose run lies in a folder; "" where that cannot be read."""
+    try:
+        return str(read_json(path / RECORD).get("command", ""))
+    except (UsageError, AttributeError):
+        return ""
+
+
+def make_run(path: Path, facts: Document, ours: Iterable[str]) -> RunFolder:
+    """A new run; files of an earlier one are removed, others are left alone.
+
+    Args:
+        path: The folder.
+        facts: For run.json: "command", "options" and "sha256" at least.
+        ours: Names of all files and folders that runs of the command write.
+    """
     with disk_errors(path, BLOCK):
         path.mkdir(parents=True, exist_ok=True)
     with disk_errors(path, BLOCK), locked(path):
         record = {"format": FORMAT, "status": "new", **facts, "warnings": [], "boxes": {}}
         run = RunFolder(path, record)
         run.save()  # first: killed in between, this is a run in which nothing is done
-        clear([*half_written(path), *(path / name for name in OURS if (path / name).exists())])
+        clear([*half_written(path), *(path / name for name in ours if (path / name).exists())])
     return run
 
 
-def open_run(path: Path) -> RunFolder:
-    """A run that is there.
+def open_run(path: Path, command: str) -> RunFolder:
+    """A run of a command that is there.
 
     Raises:
-        UsageError: E208, there is none, or it is damaged or of another version.
+        UsageError: E208, there is none, or it is damaged, of another version or another command.
     """
     if not (path / RECORD).is_file():
         raise UsageError("E208", f"{path} holds no run", hint="name the folder given with --out")
     record = read_json(path / RECORD)
     if not is_record(record):
-        raise UsageError("E208", f"{path / RECORD} is no record of a compression", hint="start a new run")
+        raise UsageError("E208", f"{path / RECORD} is no record of a run", hint="start a new run")
+    own = record.get("command", command)
+    if own != command:
+        raise UsageError(
+            "E208", f"{path} holds a run of {own}", hint=f"onnxprune {own} --resume {path} continues it"
+        )
     return RunFolder(path, record)
 
 

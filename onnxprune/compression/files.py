@@ -1,0 +1,32 @@
+"""The files of a compression's run; what else lies in its folder is left alone."""
+
+from pathlib import Path
+
+from onnxprune.runs import folder
+from onnxprune.runs.folder import CONFIG, LOG, RunFolder
+
+COMMAND = "compress"
+MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
+OURS = (
+    *(CONFIG, LOG, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
+    *(
+        "distill.json",
+        "choice.json",
+        "verify.json",
+        "measurement.json",
+        "latency.json",
+        "report.md",
+        "distill",
+    ),
+    *MODELS,
+    *(f"{name}.data" for name in MODELS),
+)
+
+
+def open_run(path: Path) -> RunFolder:
+    """A compression's run that is there.
+
+    Raises:
+        UsageError: E208, there is none, or it is damaged or of another version or command.
+    """
+    return folder.open_run(path, COMMAND)
