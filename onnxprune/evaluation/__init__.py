@@ -1,1 +1,33 @@
-"""To be written."""
+"""Masks -> accuracy of the pruned and lightly repaired model, thousands of times.
+
+    grams = gather(groups, calibration)
+    evaluator = Evaluator(groups, grams, list(reward.batches(64)))
+    evaluator.evaluate(masks).accuracy
+
+readers.py      contractions that read prunable channels
+grams.py        what they read in the original, summed up once
+files.py        sums and reward rows on disk, for workers and resumed runs
+repairs.py      new weights for masks, from the sums alone
+racing.py       bounds by which hopeless candidates are given up
+rewards.py      the reward rows and their figures
+evaluator.py    one candidate after the other
+cache.py        evaluations by the hash of their masks
+spec.py         an evaluator as paths and options, to be built in a worker
+pool.py         many candidates, in this process, in others, or on a cluster
+"""
+
+from onnxprune.evaluation.evaluator import EvaluateOptions, Evaluation, Evaluator
+from onnxprune.evaluation.grams import GramOptions, Grams, gather
+from onnxprune.evaluation.repairs import METHODS, Method, Repairs
+
+__all__ = [
+    "METHODS",
+    "EvaluateOptions",
+    "Evaluation",
+    "Evaluator",
+    "GramOptions",
+    "Grams",
+    "Method",
+    "Repairs",
+    "gather",
+]

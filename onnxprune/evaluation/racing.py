@@ -1,0 +1,100 @@
+"""Giving up on a candidate once it can hardly be good enough, after part of the rows.
+
+A candidate runs on growing parts of the rows, and after each the figure that it could reach on all of them
+is bounded from above; under the level that counts it is given up: the races of Maron & Moore (Hoeffding
+Races, NeurIPS 1993), with differences to an incumbent on the same rows (their BRACE, Moore & Lee, ICML
+1994): rows that are hard for both no longer add to the variance.
+
+    normal      mean + z * sqrt(variance / n * (1 - n / N))
+    bernstein   mean + sqrt(2 variance L / n) + 3 range L / n,  L = ln(3 / delta)
+
+bernstein is the bound of Audibert, Munos & Szepesvári (2007), equation 1, as in Mnih et al., Empirical
+Bernstein Stopping (ICML 2008); it holds for any distribution and any n, and needs figures of a known range.
+The error probability is divided among the looks. In both the parts are drawn from N rows without
+replacement, for which the bounds hold all the more (Hoeffding 1963, theorem 4).
+"""
+
+from dataclasses import dataclass
+from math import log, sqrt
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Bound = Literal["normal", "bernstein"]
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)  # of the rows, at which a candidate is looked at
+FEWEST = 16  # rows at the first look
+
+
+@dataclass(frozen=True)
+class Race:
+    """How candidates are bounded.
+
+    Attributes:
+        confidence: That a candidate that reaches the level on all rows is not given up on the way.
+        bound: See above.
+        spread: Largest minus smallest figure of a row; None where that is not known.
+    """
+
+    confidence: float = 0.99
+    bound: Bound = "normal"
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What is known of a figure after some rows: an estimate, and what it can reach with confidence."""
+
+    estimate: float
+    most: float
+
+
+def looks_of(rows: int) -> list[int]:
+    """Numbers of rows after which candidates are looked at, the last one being all."""
+    early = {round(share * rows) for share in SHARES[:-1]}
+    return [*sorted(n for n in early if FEWEST <= n < rows), rows]
+
+
+def reach_of(figures: Floats, incumbent: Floats | None, rows: int, race: Race) -> Reach:
+    """What a candidate can reach on all rows.
+
+    Args:
+        figures: (n,) of the first rows, larger is better.
+        incumbent: (rows,) of a candidate that ran on all of them, in the same order; None: there is none.
+        rows: In all.
+        race: The bound.
+    """
+    count = len(figures)
+    seen = figures.astype(np.float64)
+    start = 0.0
+    if incumbent is not None:
+        seen, start = seen - incumbent[:count], float(incumbent.mean(dtype=np.float64))
+    estimate = start + float(seen.mean())
+    if count >= rows:
+        return Reach(estimate, estimate)
+    spread = race.spread * (1 if incumbent is None else 2) if race.spread is not None else None
+    delta = (1 - race.confidence) / max(1, len(looks_of(rows)) - 1)
+    if race.bound == "bernstein" and spread is not None:
+        return Reach(estimate, estimate + bernstein(seen, spread, delta))
+    return Reach(estimate, estimate + normal(seen, rows, delta))
+
+
+def bernstein(seen: Floats, spread: float, delta: float) -> float:
+    """How far a mean of n values of such a range lies above theirs at most, with probability 1 - delta."""
+    scale = log(3 / delta) / len(seen)
+    return sqrt(2 * float(seen.var()) * scale) + 3 * spread * scale
+
+
+def normal(seen: Floats, rows: int, delta: float) -> float:
+    """The same by the normal approximation for n of N rows.
+
+    One more row as far above, and one as far below the mean as any is counted in (as in the interval of
+    Agresti & Coull, 1998): without, a few rows that are all alike would leave no doubt.
+    """
+    count, mean = len(seen), seen.mean()
+    farthest = max(float(np.abs(seen - mean).max()), float(np.abs(seen).max()), np.finfo(np.float64).tiny)
+    variance = (count * float(seen.var()) + 2 * farthest**2) / (count + 2)
+    z = NormalDist().inv_cdf(1 - delta)
+    return z * sqrt(variance / count * (1 - count / rows))
