@@ -118,6 +118,7 @@ def by_magnitude(bench: Bench) -> None:
     plain = bench.masks(score(bench.groups, "group-l2"), "uniform")
     bench.row("group-l2", plain, lambda: prune(bench.groups, plain))
     bench.row("+ bias", plain, lambda: bench.repaired(plain, ReconstructOptions("bias")))
+    bench.row("+ moments", plain, lambda: bench.repaired(plain, ReconstructOptions("moments")))
     bench.row("+ least squares", plain, lambda: bench.repaired(plain, ReconstructOptions()))
 
 

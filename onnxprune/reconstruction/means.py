@@ -15,6 +15,7 @@ from onnxprune.reconstruction.options import Repair
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+MATCHED = "mean and variance matched"
 
 
 def recalibrate(bench: Bench, task: Task, start: Repair) -> Repair:
@@ -26,7 +27,7 @@ def recalibrate(bench: Bench, task: Task, start: Repair) -> Repair:
     pair = moments_of(bench, task, task.node.inputs[0], 1)
     if not match_normalisation(bench.patch, task.node, pair.target, pair.output):
         raise NoForm("its statistics are shared or computed")
-    return replace(start, note="mean and variance matched")
+    return replace(start, note=MATCHED)
 
 
 def put_shift(bench: Bench, consumer: Consumer, shift: Floats) -> bool:
@@ -48,14 +49,52 @@ def shift_mean(bench: Bench, task: Task, consumer: Consumer, start: Repair) -> R
     return replace(start, before=pair.before, after=pair.after, note=start.note)
 
 
+def match_moments(bench: Bench, task: Task, consumer: Consumer, start: Repair) -> Repair:
+    """Give each output channel the mean and the variance that it has in the original, in place.
+
+        w' = w * sd(y) / sd(y'),   b' = E(y) + (b - E(y')) * sd(y) / sd(y')
+
+    What recalibration does to a BatchNormalization (Li et al., EagleEye, ECCV 2020), where export has folded
+    it into the contraction.
+
+    Raises:
+        NoForm: It has no bias, or its weights would overflow their type.
+    """
+    weight, place = consumer.weight, consumer.place
+    if place is None:
+        raise NoForm("it has no bias")
+    assert weight is not None
+    pair = moments_of(bench, task, first_output(task.node), consumer.tail.axis)
+    moving = (pair.target.variance > 0) & (pair.output.variance > 0)
+    stretch = np.sqrt(
+        np.where(moving, pair.target.variance, 1.0) / np.where(moving, pair.output.variance, 1.0)
+    )
+    by_output = stretch.reshape(len(consumer.matrix), 1, -1)
+    if not weight.write(bench.patch, consumer.form.weight_of(consumer.matrix * by_output)):
+        raise NoForm("its weights would overflow their type")
+    own = consumer.bias
+    shift = pair.target.mean + (own - pair.output.mean) * stretch - own
+    if not put_shift(bench, consumer, shift):
+        raise NoForm("its bias would overflow its type")
+    return replace(start, before=pair.before, after=pair.after_stretch(stretch), note=MATCHED)
+
+
 @dataclass(frozen=True)
 class MomentsPair:
     """Of a value in both models, with the relative error before and after a shift of the means."""
 
     target: Moments
     output: Moments
+    difference: Moments
     before: float
     after: float
+
+    def after_stretch(self, stretch: Floats) -> float:
+        """The relative error once means agree and outputs are stretched: Var(y) + s^2 Var(y') - 2 s Cov."""
+        own, found = self.target.variance, self.output.variance
+        twice_cov = own + found - self.difference.variance
+        left = np.maximum(0.0, own + np.square(stretch) * found - stretch * twice_cov)
+        return float(left.sum()) / max(float(own.sum()), np.finfo(np.float64).tiny)
 
 
 def moments_of(bench: Bench, task: Task, name: str, axis: int) -> MomentsPair:
@@ -73,7 +112,7 @@ def moments_of(bench: Bench, task: Task, name: str, axis: int) -> MomentsPair:
         raise DataError("E502", f"values at node {task.node.name} are NaN or infinite")
     scale = max(float(target.variance.sum()), np.finfo(np.float64).tiny)
     before = float((difference.variance + np.square(difference.mean)).sum()) / scale
-    return MomentsPair(target, output, before, float(difference.variance.sum()) / scale)
+    return MomentsPair(target, output, difference, before, float(difference.variance.sum()) / scale)
 
 
 def difference_of(a: Array, b: Array) -> Floats:

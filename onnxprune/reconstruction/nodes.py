@@ -78,7 +78,7 @@ def tasks_of(
 
 def is_repairable(node: Node, options: ReconstructOptions) -> bool:
     normalises = not node.domain and node.op_type == NORMALISATION
-    return (node.domain, node.op_type) in FORMS or (options.method == "bias" and normalises)
+    return (node.domain, node.op_type) in FORMS or (options.light and normalises)
 
 
 def first_output(node: Node) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Method = Literal["least-squares", "bias"]
-METHODS: tuple[Method, ...] = ("least-squares", "bias")
+Method = Literal["least-squares", "moments", "bias"]
+METHODS: tuple[Method, ...] = ("least-squares", "moments", "bias")
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,9 @@ class ReconstructOptions:
     """How to repair a pruned model.
 
     Attributes:
-        method: "least-squares": new weights and biases; "bias": means (and variances, where there is a
-            BatchNormalization) alone.
+        method: "least-squares": new weights and biases; "moments": means and variances of the original,
+            in BatchNormalizations where there are some, else in scaled weights and shifted biases; "bias":
+            the same without the variances where there is no BatchNormalization.
         ridge: Damping towards the pruned weights, as a share of the mean diagonal of X^T X.
         residual: Correct at an addition what the other branch lost.
         downstream: Refit contractions that lost no input too, where what they read has changed.
@@ -35,6 +36,11 @@ class ReconstructOptions:
     columns: int = 8192
     portion_bytes: int = 64 << 20
     seed: int = 0
+
+    @property
+    def light(self) -> bool:
+        """No weights are fitted."""
+        return self.method != "least-squares"
 
 
 @dataclass(frozen=True)

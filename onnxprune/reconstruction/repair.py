@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from onnxprune.calibration.forms import NoForm
 from onnxprune.reconstruction.bench import Bench
-from onnxprune.reconstruction.means import recalibrate, shift_mean
+from onnxprune.reconstruction.means import match_moments, recalibrate, shift_mean
 from onnxprune.reconstruction.nodes import NORMALISATION, Task, consumer_of
 from onnxprune.reconstruction.options import Repair, Told
 from onnxprune.reconstruction.refit import refit
@@ -35,12 +35,13 @@ def repair(bench: Bench, task: Task, start: Repair) -> Repair:
     if task.node.op_type == NORMALISATION:
         return recalibrate(bench, task, start)
     consumer = consumer_of(bench.pruned.graph, task.node)
-    bias_only = bench.options.method == "bias"
-    if bias_only and consumer.tail.norm is not None:
+    light = bench.options.light
+    if light and consumer.tail.norm is not None:
         return replace(start, note="through the BatchNormalization behind it")
-    if bias_only or consumer.weight is None or consumer.matrix.shape[1] > bench.options.columns:
+    if bench.options.method == "moments" and consumer.weight is not None:
+        return match_moments(bench, task, consumer, start)
+    if light or consumer.weight is None or consumer.matrix.shape[1] > bench.options.columns:
         reason = consumer.why or f"{consumer.matrix.shape[1]} columns are too many to solve"
-        return shift_mean(
-            bench, task, consumer, replace(start, note="" if bias_only else f"mean alone: {reason}")
-        )
+        note = "" if bench.options.method == "bias" else f"mean alone: {reason}"
+        return shift_mean(bench, task, consumer, replace(start, note=note))
     return refit(bench, task, consumer, start)

@@ -58,7 +58,7 @@ def test_pruning_and_repairing_at_once_gives_the_same(
     }
 
 
-@pytest.mark.parametrize("method", ["least-squares", "bias"])
+@pytest.mark.parametrize("method", ["least-squares", "moments", "bias"])
 def test_the_document_tells_of_each_node(
     method: str, cli: Cli, model: Path, pruned: Path, samples: Path, tmp_path: Path
 ) -> None:
