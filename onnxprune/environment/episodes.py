@@ -105,10 +105,10 @@ class Episode:
             preferences: (C,) which go last among those sampled alike, such as logits; larger is kept longer.
 
         Raises:
-            UsageError: E207, bits or preferences that do not fit the channels; E208, the walk is done.
+            UsageError: E207, bits or preferences that do not fit the channels, or the walk is done.
         """
         if self.done:
-            raise UsageError("E208", f"the episode is done after {self.steps} steps", hint="begin a new one")
+            raise UsageError("E207", f"the episode is done after {self.steps} steps", hint="begin a new one")
         check(self.task, bits, preferences)
         turn = self.turn
         alive = self.bits if self.options.kind == "rounds" else np.ones(len(self.bits), bool)
