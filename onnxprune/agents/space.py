@@ -11,7 +11,7 @@ aligned counts not below its least, and fills what is left. So ratios that are m
 are, and any others are scaled, up or down, until the target is met from both sides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.types import Floats, Problem
 from onnxprune.allocation import ALLOCATIONS, places
-from onnxprune.masks import Masks
+from onnxprune.masks import Masks, masks_hash
 from onnxprune.target import settle
 
 Counts = NDArray[np.int64]
 TINY = 1e-6
+FAR = 1e9  # further apart than any two preferences
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,25 @@ class Space:
         preferences = -ranked / np.maximum(ratios, TINY)[self.group_of]
         return self.problem.project(self.problem.order.split(preferences))
 
+    def near(
+        self, kept: Counts, ranks: Floats, *, held: Sequence[int] = (), closed: Sequence[int] = ()
+    ) -> Masks:
+        """Masks with these kept counts, as far as the target allows.
+
+        Args:
+            kept: (G,) counts. Where they miss the target, wide groups give or take first: there a step is
+                the smallest share.
+            ranks: (C,) numbers; within a group smaller is kept longer.
+            held: Groups that are cut last.
+            closed: Groups that are filled last.
+        """
+        ranked = self.ranked(ranks)
+        ratios = np.maximum(kept / self.channels, TINY)[self.group_of]
+        preferences, inside = -ranked / ratios, ranked < ratios
+        preferences += np.where(inside & np.isin(self.group_of, held), FAR, 0.0)
+        preferences -= np.where(~inside & np.isin(self.group_of, closed), FAR, 0.0)
+        return self.problem.project(self.problem.order.split(preferences))
+
     def ranked(self, ranks: Floats) -> Floats:
         """(C,) numbers -> (C,) places within the groups, in (0, 1); ties in order."""
         parts = self.problem.order.split(ranks)
@@ -93,6 +113,11 @@ class Space:
     def ranks_of(self, masks: Mapping[str, NDArray[np.bool_]]) -> Floats:
         """(C,) ranks by which `masks` are kept: first what they keep, by the prior, then the others."""
         return self.prior + ~self.row(masks)
+
+    def starts(self, names: Sequence[str]) -> list[Masks]:
+        """What the prior chooses by each of these allocations, each distinct choice once."""
+        found = [self.allocated(how) for how in names]
+        return list({masks_hash(masks): masks for masks in found}.values())
 
     def allocated(self, how: str, criterion: str = "") -> Masks:
         """What a criterion (the prior by default) and an allocation choose at once.

@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
-from onnxprune.agents import one_shot, random_search
+from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
@@ -44,6 +44,10 @@ KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
+    AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),
+    AgentKind("cross-entropy", cross_entropy.make, "a Gaussian over keep ratios, fitted to the elite"),
+    AgentKind("annealing", annealing.make, "small moves, worse ones accepted less and less"),
+    AgentKind("evolution", evolution.make, "a population of masks: crossover, mutation, the best survive"),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")
         for how in ALLOCATIONS
