@@ -1,14 +1,8 @@
 """Options of `onnxprune compress`: each is a key of the configuration, and unset unless it is given."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
-import click
-
+from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
 from onnxprune.compression.config import KEYS
-from onnxprune.runs.config import Values
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {
@@ -76,62 +70,13 @@ FLAGS = {
     "measure.seconds": "--duration",
 }
 
-
-def flag_of(name: str) -> str:
-    return FLAGS.get(name, f"--{name.rpartition('.')[2].replace('_', '-')}")
-
-
-def words_of(section: str) -> set[str]:
-    """Names of the options of a section, both of those that come in two."""
-    flags = (flag_of(name) for name in TOLD if name.partition(".")[0] == section)
-    return {flag.lstrip("-") for pair in flags for flag in pair.split("/")}
-
-
+ALL = Told(TOLD, KEYS, FLAGS)
 HELP_SECTIONS = {
-    "Pruning": words_of("prune") | {"target", "shape"},
-    "Reconstruction": words_of("reconstruct"),
-    "Distillation": words_of("distill"),
-    "Measurement": words_of("measure"),
-    "Data": words_of("images") | {"data", "test", "map", "samples"},
+    "Pruning": words_of(ALL, "prune") | {"target", "shape"},
+    "Reconstruction": words_of(ALL, "reconstruct"),
+    "Distillation": words_of(ALL, "distill"),
+    "Measurement": words_of(ALL, "measure"),
+    "Data": words_of(ALL, "images") | {"data", "test", "map", "samples"},
     "Output": SECTIONS["Output"],
 }
-
-
-def compress_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds all of them; the command gets those that were given as one `given`, by key."""
-    names = {key: key.replace(".", "__") for key in TOLD}
-
-    @wraps(function)
-    def taking(**values: Any) -> Any:
-        found = {key: values.pop(name) for key, name in names.items()}
-        given: Values = {key: value for key, value in found.items() if value not in (None, ())}
-        return function(given=given, **values)
-
-    run: Callable[..., Any] = taking
-    for key in reversed(TOLD):
-        run = option_of(key, names[key])(run)
-    return run
-
-
-def option_of(name: str, parameter: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    metavar, told = TOLD[name]
-    key = KEYS[name]
-    flag = flag_of(name)
-    default = key.default
-    if isinstance(default, str | int | float) and not isinstance(default, bool) and default:
-        told = f"{told}  [default: {default}]"
-    if key.type is bool:
-        shown = (
-            "" if "/" not in flag or default is None else f"  [default: {flag.split('/')[not default][2:]}]"
-        )
-        return click.option(flag, parameter, is_flag=True, default=None, help=told + shown)
-    many = key.type is tuple
-    return click.option(
-        flag,
-        parameter,
-        type=str if many else key.type,
-        multiple=many,
-        default=None,
-        metavar=metavar,
-        help=told,
-    )
+compress_options = configured_options(ALL)

@@ -94,13 +94,22 @@ class Output:
         self.finished = True
 
     @contextmanager
-    def progress(self, label: str, total: int | None) -> Iterator[Callable[..., None]]:
-        """A bar on stderr where that is a terminal; yields a function that takes the steps done so far."""
-        columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    def progress(
+        self, label: str, total: int | None, *, worded: bool = False
+    ) -> Iterator[Callable[..., None]]:
+        """A bar on stderr where that is a terminal; yields a function that takes the steps done so far.
+
+        Args:
+            label: Before the bar.
+            total: Steps; None where that is not known.
+            worded: The function takes a `text` too, which stands behind the bar in place of the time left.
+        """
+        last = TextColumn("{task.fields[text]}") if worded else TimeRemainingColumn()
+        columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), last)
         hidden = self.verbosity < 0 or not self._err.is_terminal
         with Progress(*columns, console=self._err, disable=hidden, transient=True) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda done, of=total: bar.update(task, completed=done, total=of)
+            task = bar.add_task(label, total=total, text="")
+            yield lambda done, of=total, text="": bar.update(task, completed=done, total=of, text=text)
 
 
 def console(*, color: bool, **options: Any) -> Console:

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "Whether this machine can do what is asked of it: versions, providers, load.",
     "inspect": "What a model costs, which channels can go, and why others cannot.",
     "prune": "Remove channels down to a target; verify, then write.",
+    "search": "Let an agent choose what goes, judged by accuracy; resumable.",
     "reconstruct": "Repair a pruned model in closed form: no labels, no training.",
     "distill": "Win accuracy back: the pruned model learns from the original.",
     "compress": "The whole path: prune, reconstruct, distill, measure, report; resumable.",

@@ -1,0 +1,135 @@
+"""`onnxprune search`: an agent chooses what goes, in a folder that can stop and go on."""
+
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from onnxprune.agents.table import AGENTS
+from onnxprune.cli.console import Output
+from onnxprune.cli.help import Command
+from onnxprune.cli.options import FILE, output_options
+from onnxprune.cli.search_options import HELP_SECTIONS, search_options
+from onnxprune.cli.search_report import print_summary, progress_text
+from onnxprune.cli.stop_request import StopRequest, stop_request
+from onnxprune.errors import TargetError, UsageError
+from onnxprune.runs.config import Values
+from onnxprune.runs.folder import RunFolder
+from onnxprune.search import Listener, Progress, options_of, resume, search, start, summary_of
+from onnxprune.search.options import SCHEMA
+
+INTERRUPTED = 130
+
+
+class SearchCommand(Command):
+    """Keeps the words of the command line for the record."""
+
+    sections: ClassVar[Mapping[str, Collection[str]]] = HELP_SECTIONS
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and remember the words."""
+        ctx.meta["argv"] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def list_agents(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        for kind in AGENTS.values():
+            click.echo(f"{kind.name:18} {kind.help}{' (needs torch)' if kind.needs_torch else ''}")
+        context.exit()
+
+
+@click.command("search", cls=SearchCommand)
+@click.argument("model", required=False, type=FILE)
+@output_options("search")
+@click.option("-o", "--out", type=FILE, help="Folder of the run; masks.json in it is the result.")
+@click.option("--resume", "resumed", type=FILE, metavar="RUN", help="Go on where a run stopped.")
+@click.option("--config", type=FILE, metavar="FILE", help="Options from a TOML file; given ones go before.")
+@click.option("--force", is_flag=True, help="Start anew where a run lies.")
+@click.option(
+    "--agents",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_agents,
+    help="List the agents.",
+)
+@search_options
+@click.pass_context
+def command(
+    context: click.Context,
+    output: Output,
+    model: Path | None,
+    out: Path | None,
+    resumed: Path | None,
+    config: Path | None,
+    force: bool,
+    given: Values,
+) -> int:
+    """Let an agent search for the masks of MODEL that cost it the least accuracy at a target.
+
+    \b
+        onnxprune search model.onnx -o runs/a --target macs=50% --data train.npz
+        onnxprune search --resume runs/a
+        onnxprune prune model.onnx --masks runs/a/masks.json -o small.onnx --reconstruct --data train.npz
+
+    Every candidate meets the target; it is pruned, repaired lightly and scored on half of the data's search
+    part. The best few are compared on the other half. The test part is not read. Samples need no labels.
+    """
+    values = (SCHEMA.read(config) if config else {}) | given | ({"model": str(model)} if model else {})
+    with stop_request() as request:
+        run = begin(context.meta["argv"], values, (out, resumed), force=force)
+        try:
+            carry_out(output, run, request)
+        except (KeyboardInterrupt, SystemExit) as end:
+            output.note(f"saved; continue with: onnxprune search --resume {shlex.quote(str(run.path))}")
+            output.finish({"run": run.path, "status": run.record["status"]})
+            return request.exit_code if request.asked else exit_code(end)
+        except TargetError:
+            print_summary(output, summary_of(run))
+            raise
+    summary = summary_of(run)
+    print_summary(output, summary)
+    output.finish(summary)
+    return 0
+
+
+def carry_out(output: Output, run: RunFolder, request: StopRequest) -> None:
+    """Search, with a bar."""
+    options = options_of(run)
+    with output.progress("search", options.evaluations, worded=True) as step:
+        search(run, listener_of(output, request, step))
+
+
+def exit_code(end: BaseException) -> int:
+    return end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else INTERRUPTED
+
+
+def begin(
+    argv: list[str], values: Values, places: tuple[Path | None, Path | None], *, force: bool
+) -> RunFolder:
+    """A new run, or one to go on with.
+
+    Raises:
+        UsageError: E201, neither or both; and what `start` and `resume` refuse.
+    """
+    out, resumed = places
+    if resumed is not None:
+        if out is not None and out.absolute() != resumed.absolute():
+            raise UsageError("E201", "--resume goes on in its own folder; -o names another one")
+        return resume(resumed, values)
+    if out is None:
+        raise UsageError("E201", "missing option '-o' / '--out'", hint="-o runs/NAME, a folder")
+    return start(SCHEMA.make(values), out, argv, force=force)
+
+
+def listener_of(output: Output, request: StopRequest, step: Callable[..., None]) -> Listener:
+    def told(progress: Progress) -> None:
+        step(progress.done, progress.total, text=progress_text(progress))
+
+    def saving(heard: bool) -> None:
+        request.listening = heard
+
+    return Listener(output.note, output.warn, told, stop=lambda: request.asked, saving=saving)

@@ -1,0 +1,261 @@
+"""What a search reads, opened and checked: nothing that can be known at once may come up after hours."""
+
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from onnxprune.agents.table import AGENTS, AgentKind
+from onnxprune.agents.types import Agent, Floats, Problem
+from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA, score
+from onnxprune.data import DataOptions, Samples, choose, split
+from onnxprune.data.options import parse_images, parse_map, parse_shapes
+from onnxprune.errors import DataError, RuntimeProblem, UsageError
+from onnxprune.evaluation import METHODS
+from onnxprune.groups import Groups
+from onnxprune.measurement.choice import Metric, choose_metric, require_labels
+from onnxprune.pipeline import PruneOptions, load_groups
+from onnxprune.runs.identity import data_hash, model_hash
+from onnxprune.runs.parts import open_fit_and_search
+from onnxprune.search.options import SearchOptions
+from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
+
+PRIORS = ("obs", "wanda", "group-l2")  # by falling promise
+CALIBRATION_BATCH = 64
+REWARD_SHARE = 0.5  # of the search part; the rest selects
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)")
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+PACKAGES = ("torch", "torch_geometric")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The model and the samples.
+
+    Attributes:
+        options: Of the run.
+        groups: Of the original.
+        fit: Samples to calibrate on.
+        reward: Samples that candidates are judged on.
+        selection: Others, on which the best few are compared at the end.
+        metric: What accuracy is.
+        told: How the parts came about, where that is not plain.
+    """
+
+    options: SearchOptions
+    groups: Groups
+    fit: Samples
+    reward: Samples
+    selection: Samples
+    metric: Metric
+    told: str = ""
+
+    @property
+    def calibration(self) -> Samples:
+        return choose(self.fit, self.options.evaluate.calibration_rows, seed=self.options.seed)
+
+
+def open_inputs(options: SearchOptions) -> Inputs:
+    """The model and the samples.
+
+    Raises:
+        ModelError, UnsupportedError, DataError: They cannot be used; E402, nothing can be pruned.
+        UsageError: E201, E202, options that make no sense.
+    """
+    groups = load_groups(Path(options.model), prune_options(options))
+    reading = DataOptions(
+        rename=parse_map(options.map), images=parse_images(options.images), seed=options.seed
+    )
+    parts = open_fit_and_search(options.data, groups.graph.inputs, reading)
+    most = options.samples
+    fit, search = (p if most is None else choose(p, most) for p in (parts.fit, parts.search))
+    reward, selection = split(search, REWARD_SHARE, seed=options.seed)
+    if options.evaluate.reward_rows is not None:
+        reward = choose(reward, options.evaluate.reward_rows, seed=options.seed)
+    metric = choose_metric(options.evaluate.metric, groups.graph, search)
+    for name, samples in (("fit", fit), ("reward", reward), ("selection", selection)):
+        if samples.count == 0:
+            raise DataError(
+                "E504",
+                f"{samples.source} has too few rows: none is left for the {name} split",
+                hint="a half of undivided samples is for fitting, a quarter for the search",
+            )
+    require_labels(metric, search, "search", groups.graph)
+    return Inputs(options, groups, fit, reward, selection, metric, parts.told)
+
+
+def prune_options(options: SearchOptions) -> PruneOptions:
+    """What the pipeline is asked for.
+
+    Raises:
+        UsageError: E202, a target, an alignment or a least share that makes no sense.
+    """
+    settings = options.channels
+    constraints = Constraints(
+        align=resolve_align(settings.align, provider=settings.device),
+        min_keep=parse_min_keep(settings.min_keep),
+    )
+    return PruneOptions(
+        parse_target(options.target),
+        constraints=constraints,
+        heads=settings.heads,
+        skip=settings.skip,
+        only=settings.only,
+        shapes=parse_shapes(options.shape),
+        seed=options.seed,
+    )
+
+
+def identity(options: SearchOptions, groups: Groups) -> dict[str, Any]:
+    """sha256 of the model with its weights files, of the samples, and of a policy to begin with."""
+    policy = None if options.init_policy is None else data_hash(options.init_policy)
+    return {"model": model_hash(groups.graph), "data": data_hash(options.data), "init_policy": policy}
+
+
+def make_problem(inputs: Inputs) -> Problem:
+    """What the agent is asked, its constraints settled for the target.
+
+    Raises:
+        TargetError: E701, no masks meet the target; states the reachable minimum.
+    """
+    options, groups = inputs.options, inputs.groups
+    asked, cost_model = prune_options(options), CostModel(groups)
+
+    @cache
+    def scores(criterion: str) -> dict[str, Floats]:
+        samples = inputs.calibration
+        feeds = (batch.inputs for batch in samples.batches(CALIBRATION_BATCH))
+        return dict(score(groups, criterion, feeds=feeds, seed=options.seed))
+
+    return Problem(
+        cost_model,
+        asked.target,
+        settle(cost_model, target=asked.target, constraints=asked.constraints),
+        scores,
+        prior=prior_of(options),
+        evaluations=options.evaluations,
+        seed=options.seed,
+    )
+
+
+def prior_of(options: SearchOptions) -> str:
+    """As asked, or the most promising that there is."""
+    auto = next(name for name in PRIORS if name in CRITERIA)
+    return auto if options.prior == "auto" else options.prior
+
+
+def make_agent(problem: Problem, options: SearchOptions) -> Agent:
+    """The agent that the options name.
+
+    Raises:
+        UsageError: E201, E202, an option that it does not have, or a value that it refuses.
+    """
+    return kind_of(options.agent).make(problem, agent_options(options))
+
+
+def kind_of(name: str) -> AgentKind:
+    """Raises: UsageError: E201, an agent that is not known."""
+    require_known("--agent", name, tuple(AGENTS))
+    return AGENTS[name]
+
+
+def agent_options(options: SearchOptions) -> dict[str, Any]:
+    """What is handed to the agent, by name.
+
+    Raises:
+        UsageError: E201, a text that is not KEY=VALUE.
+    """
+    given: dict[str, Any] = {}
+    for text in options.agent_option:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(
+                "E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1"
+            )
+        given[key.strip()] = value.strip()
+    if options.reward is not None:
+        given["reward"] = options.reward
+    if options.init_policy is not None:
+        given["init_policy"] = options.init_policy
+    if options.freeze_encoder:
+        given["freeze_encoder"] = True
+    return given
+
+
+def require_packages(kind: AgentKind) -> None:
+    """Raises: RuntimeProblem: E603, the agent needs what is not installed; before any work."""
+    missing = [name for name in PACKAGES if kind.needs_torch and not installed(name)]
+    if missing:
+        raise RuntimeProblem(
+            "E603",
+            f"agent {kind.name} needs {' and '.join(missing)}, not installed here",
+            hint='pip install "onnxprune[agents]", or another --agent, such as cross-entropy',
+        )
+
+
+def installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # a module that is blocked
+        return False
+
+
+def check_values(options: SearchOptions) -> None:
+    """Raises: UsageError: E201, E202, a name that is not known or a number out of its range."""
+    kind_of(options.agent)
+    require_known("--prior", options.prior, ("auto", *CRITERIA))
+    require_known("--repair", options.evaluate.repair, METHODS)
+    agent_options(options)
+    budget_seconds(options.budget)
+    least = {
+        "--evaluations": options.evaluations,
+        "--batch": options.batch,
+        "--reward-rows": options.evaluate.reward_rows,
+        "--calibration-rows": options.evaluate.calibration_rows,
+        "--samples": options.samples,
+    }
+    for option, value in least.items():
+        if value is not None and value < 1:
+            raise UsageError("E201", f"{option} {value}: must be at least 1")
+    if options.workers < 0:
+        raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
+    if options.init_policy is not None and not Path(options.init_policy).is_file():
+        raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
+
+
+def require_known(option: str, name: str, known: tuple[str, ...]) -> None:
+    """Raises: UsageError: E201, with the nearest name."""
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
+
+
+def budget_seconds(text: str | None) -> float:
+    """Seconds of "90s", "20m" or "1.5h"; infinite without any.
+
+    Raises:
+        UsageError: E202, not such a duration.
+    """
+    if text is None:
+        return float("inf")
+    match = DURATION.fullmatch(text.strip().lower())
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise UsageError("E202", f"--budget {text}: want a duration", hint="--budget 90s, 20m or 1.5h")
+    return seconds
+
+
+def located(options: SearchOptions) -> SearchOptions:
+    """The same with whole paths, so that the run can go on from another folder."""
+
+    def whole(spec: str) -> str:
+        return str(Path(spec).absolute()) if Path(spec).exists() else spec
+
+    policy = None if options.init_policy is None else whole(options.init_policy)
+    model = str(Path(options.model).absolute())
+    return replace(options, model=model, data=whole(options.data), init_policy=policy)

@@ -1,0 +1,139 @@
+"""What a search leaves: the masks, and search.json with everything needed to repeat it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxprune.agents.types import Problem
+from onnxprune.masks import masks_hash, save_masks
+from onnxprune.runs.folder import RunFolder, read_json, write_json
+from onnxprune.search.history import History
+from onnxprune.search.inputs import Inputs, prune_options
+from onnxprune.search.selection import Finalist, Selection
+from onnxprune.target import reachable
+
+MASKS, ARRAYS, RESULT = "masks.json", "masks.npz", "search.json"
+FORMAT = 1
+COPIED = ("argv", "versions", "processor", "seed", "sha256", "options")  # from run.json
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        inputs, problem, history: Of the search.
+        selection: The finalists.
+        originals: Figure of the original by split, as the metric counts.
+        seconds: The search took.
+    """
+
+    inputs: Inputs
+    problem: Problem
+    history: History
+    selection: Selection
+    originals: dict[str, float | None]
+    seconds: float
+
+
+def write_result(run: RunFolder, found: Found) -> None:
+    """masks.json, masks.npz and search.json, in place."""
+    inputs, problem, best = found.inputs, found.problem, found.selection.best
+    sign = inputs.metric.sign
+    for name in (MASKS, ARRAYS):
+        save_masks(run.path / name, best.masks, inputs.groups, align=str(problem.constraints.align))
+    asked = prune_options(inputs.options).constraints
+    write_json(
+        run.path / RESULT,
+        {
+            "format": FORMAT,
+            **{key: run.record[key] for key in COPIED},
+            "model": str(inputs.groups.graph.path),
+            "target": str(problem.target),
+            "constraints": str(problem.constraints),
+            "prior": problem.prior,
+            "metric": inputs.metric.name,
+            "lower_is_better": sign < 0,
+            "splits": splits(inputs, found.history),
+            "original": {"cost": vars(problem.whole), **found.originals},
+            "reachable": vars(reachable(problem.cost_model, asked)),
+            "best": finalist_document(best, sign),
+            "targets": verdicts(problem, best),
+            "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],
+            "history": {**found.history.summary(), "seconds": round(found.seconds, 1)},
+            "masks": {"path": str(run.path / MASKS), "sha256": masks_hash(best.masks)},
+            "apply": apply_command(run.path, inputs),
+        },
+    )
+
+
+def splits(inputs: Inputs, history: History) -> dict[str, Any]:
+    """Rows of each part of the samples; the rule that cuts them is fixed, its seed is in the options."""
+    return {
+        "data": inputs.options.data,
+        "calibration": inputs.calibration.count,
+        "reward": history.rows,
+        "selection": inputs.selection.count,
+    }
+
+
+def finalist_document(finalist: Finalist, sign: int) -> dict[str, Any]:
+    """Figures as the metric counts, not as the agent is told."""
+
+    def figure(accuracy: float | None) -> float | None:
+        return None if accuracy is None else sign * accuracy
+
+    return {
+        "masks": masks_hash(finalist.masks),
+        "note": finalist.note,
+        "episode": finalist.episode,
+        "cost": vars(finalist.cost),
+        "reward": figure(finalist.reward),
+        "selection": figure(finalist.selection),
+        "kept": {name: int(bits.sum()) for name, bits in finalist.masks.items()},
+    }
+
+
+def verdicts(problem: Problem, best: Finalist) -> list[dict[str, Any]]:
+    """Each bound: what was asked, what was reached, whether it holds."""
+    before, after = problem.whole, best.cost
+    return [
+        {
+            "target": str(bound),
+            "limit": bound.limit(before),
+            "reached": getattr(after, bound.quantity),
+            "share": getattr(after, bound.quantity) / max(1, getattr(before, bound.quantity)),
+            "met": getattr(after, bound.quantity) <= bound.limit(before),
+        }
+        for bound in problem.target.bounds
+    ]
+
+
+def apply_command(folder: Path, inputs: Inputs) -> str:
+    """The command line that makes the pruned model."""
+    options = inputs.options
+    out = folder / "pruned.onnx"
+    words = ["onnxprune", "prune", options.model, "--masks", str(folder / MASKS), "-o", str(out)]
+    if options.channels.heads:
+        words.append("--heads")
+    for shape in options.shape:
+        words += ["--shape", shape]
+    words += ["--reconstruct", "--data", options.data]
+    for text in options.map:
+        words += ["--map", text]
+    for name, value in vars(options.images).items():
+        if value is not None:
+            words += [f"--{name}", value]
+    if options.seed:
+        words += ["--seed", str(options.seed)]
+    return shlex.join(words)
+
+
+def summary_of(run: RunFolder) -> dict[str, Any]:
+    """All that a finished search found.
+
+    Raises:
+        UsageError: E208, its result is missing.
+    """
+    return {"run": str(run.path), "status": run.record["status"], **read_json(run.path / RESULT)}

@@ -1,0 +1,227 @@
+"""A whole search in a folder: begin or go on, loop, select, write the result."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from onnxprune.errors import TargetError, UsageError
+from onnxprune.evaluation import Grams
+from onnxprune.masks import all_true
+from onnxprune.measurement.host import host_facts
+from onnxprune.runs import folder as runs
+from onnxprune.runs.config import Values, first_difference
+from onnxprune.runs.folder import (
+    CONFIG,
+    LOG,
+    RunFolder,
+    check_new,
+    clear,
+    half_written,
+    locked,
+    make_run,
+    now,
+)
+from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.versions import versions
+from onnxprune.search.inputs import (
+    Inputs,
+    budget_seconds,
+    check_values,
+    identity,
+    kind_of,
+    located,
+    make_agent,
+    make_problem,
+    open_inputs,
+    require_packages,
+)
+from onnxprune.search.journal import FOLDER, Journal, board
+from onnxprune.search.listener import Listener
+from onnxprune.search.loop import Baseline, Loop
+from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
+from onnxprune.search.result import ARRAYS, MASKS, RESULT, Found, write_result
+from onnxprune.search.scoring import NO_LEVEL, LocalScore, gather_grams, make_evaluator
+from onnxprune.search.selection import fully_repaired, select, warned
+
+OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, FOLDER)
+
+
+def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
+    """A new run in a folder; everything that can be checked is checked before there is one.
+
+    Raises:
+        UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
+            make no sense.
+        ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
+        TargetError: E701, no masks meet the target.
+        RuntimeProblem: E603, the agent needs a package that is not there.
+    """
+    options = located(options)
+    check_new(folder, COMMAND, force=force)
+    check_values(options)
+    check_apart(options, folder)
+    require_packages(kind_of(options.agent))
+    if options.tensorboard:
+        board(folder)
+    inputs = open_inputs(options)
+    make_problem(inputs)
+    facts = {
+        "command": COMMAND,
+        "argv": list(argv),
+        "started": now(),
+        "ended": None,
+        "versions": versions(),
+        "processor": host_facts().processor,
+        "seed": options.seed,
+        "sha256": identity(options, inputs.groups),
+        "options": SCHEMA.recorded(options),
+    }
+    run = make_run(folder, facts, OURS)
+    SCHEMA.write(run.path / CONFIG, options)
+    return run
+
+
+def check_apart(options: SearchOptions, folder: Path) -> None:
+    """Raises: UsageError: E203, the model or the samples are a file of a run in the same folder."""
+    ours = [(folder / name).resolve() for name in OURS]
+    for spec in (options.model, options.data, options.init_policy):
+        path = None if spec is None else Path(spec).resolve()
+        if path is not None and any(path == own or own in path.parents for own in ours):
+            raise UsageError(
+                "E203", f"{spec} is a file of the run in {folder}, which --force removes", hint="another -o"
+            )
+
+
+def resume(folder: Path, given: Values) -> RunFolder:
+    """A run to go on with.
+
+    Args:
+        folder: Of the run.
+        given: Options that were given again, by key; they must be those of the run, but for the budget and
+            who works.
+
+    Raises:
+        UsageError: E208, no run, or one with another option.
+    """
+    run = runs.open_run(folder, COMMAND)
+    made_for = SCHEMA.restored(run.record["options"])
+    again = SCHEMA.values(located(SCHEMA.make({**made_for, **given})))
+    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
+    difference = first_difference(*fixed)
+    if difference:
+        raise UsageError(
+            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
+        )
+    options = SCHEMA.make(again)
+    check_values(options)
+    require_packages(kind_of(options.agent))
+    run.record["options"] = SCHEMA.recorded(options)
+    return run
+
+
+def options_of(run: RunFolder) -> SearchOptions:
+    return SCHEMA.make(SCHEMA.restored(run.record["options"]))
+
+
+def search(run: RunFolder, listener: Listener | None = None) -> None:
+    """Search until all is evaluated; the masks lie in the folder, in place.
+
+        run = start(SearchOptions("model.onnx", "val.npz", ("macs=50%",)), Path("runs/a"), [])
+        search(run)
+
+    Raises:
+        UsageError: E208, the model or the samples are not those that the run was made for.
+        DataError: E506, scoring failed three times in a row; what was done stays.
+        TargetError: E702, no candidate met the target; the nearest was written.
+        KeyboardInterrupt: The state is saved.
+    """
+    listener = recording(run, listener or Listener())
+    options = options_of(run)
+    inputs = open_inputs(options)
+    require_same(run, identity(options, inputs.groups))
+    with locked(run.path), recorded(run):
+        clear(half_written(run.path))
+        SCHEMA.write(run.path / CONFIG, options)
+        if inputs.told:
+            listener.note(inputs.told)
+        for warning in inputs.groups.graph.warnings:
+            listener.warn(warning)
+        carry_out(run, inputs, listener)
+
+
+def recording(run: RunFolder, listener: Listener) -> Listener:
+    """The listener, with everything written to log.txt and warnings to run.json too."""
+
+    def note(text: str) -> None:
+        run.log(text)
+        listener.note(text)
+
+    def warn(text: str) -> None:
+        run.log(f"warning: {text}")
+        run.warn(text)
+        listener.warn(text)
+
+    return replace(listener, note=note, warn=warn)
+
+
+def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
+    """Loop, select, write."""
+    options, problem = inputs.options, make_problem(inputs)
+    listener.note(f"[model] {len(inputs.groups.prunable)} groups, {problem.constraints}")
+    grams = gather_grams(inputs)
+    evaluator = make_evaluator(inputs, grams, inputs.reward, race=options.evaluate.race)
+    score = LocalScore(evaluator)
+    whole = evaluator.evaluate(all_true(inputs.groups))
+    sign = inputs.metric.sign
+    listener.note(f"[baseline] {inputs.metric.name} {sign * whole.accuracy:.4g} on {whole.rows} rows")
+    journal = Journal(run.path / FOLDER, tensorboard=options.tensorboard)
+    agent = make_agent(problem, options)
+    loop = Loop(
+        problem,
+        agent,
+        score,
+        Baseline(whole.accuracy, inputs.metric.name, sign, whole.rows),
+        journal,
+        listener,
+        batch=options.batch,
+        budget_s=budget_seconds(options.budget),
+    )
+    loop.resume()
+    try:
+        loop.run()
+    finally:
+        listener.saving(False)
+    finish(run, inputs, loop, grams)
+
+
+def finish(run: RunFolder, inputs: Inputs, loop: Loop, grams: Grams) -> None:
+    """Compare the best on the selection split and write the result.
+
+    Raises:
+        TargetError: E702, no candidate met the target; the nearest was written.
+    """
+    problem, listener = loop.problem, loop.listener
+    if not loop.history.known:
+        raise UsageError("E201", "nothing was evaluated", hint="a longer --budget, or more --evaluations")
+    judge = LocalScore(make_evaluator(inputs, grams, inputs.selection, race=False))
+    full = inputs.options.evaluate.reconstruct_final
+    selection = fully_repaired(inputs, inputs.selection) if full else judge.score
+    chosen = select(
+        problem,
+        loop.agent,
+        loop.history,
+        reward=warned(lambda masks: next(iter(loop.score([masks], NO_LEVEL))), listener.warn),
+        selection=warned(selection, listener.warn),
+    )
+    sign, own = loop.baseline.sign, judge.score(all_true(inputs.groups)).accuracy
+    originals = {
+        "reward": sign * loop.baseline.accuracy,
+        "selection": None if own is None else sign * own,
+    }
+    write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s))
+    if chosen.best.violation > 0:
+        raise TargetError(
+            "E702",
+            f"no candidate met {problem.target}; the nearest, {chosen.best.violation:.1%} above, was written",
+            hint="more --evaluations, or another --agent",
+        )
