@@ -13,21 +13,36 @@ rewards.py      the reward rows and their figures
 evaluator.py    one candidate after the other
 cache.py        evaluations by the hash of their masks
 spec.py         an evaluator as paths and options, to be built in a worker
+workers.py      processes, or an executor that is handed in
 pool.py         many candidates, in this process, in others, or on a cluster
 """
 
+from onnxprune.evaluation.cache import EvaluationCache
 from onnxprune.evaluation.evaluator import EvaluateOptions, Evaluation, Evaluator
+from onnxprune.evaluation.files import gram_file, load_grams, load_rewards, reward_file
 from onnxprune.evaluation.grams import GramOptions, Grams, gather
+from onnxprune.evaluation.pool import Pool, Scored
 from onnxprune.evaluation.repairs import METHODS, Method, Repairs
+from onnxprune.evaluation.spec import EvaluatorSpec
+from onnxprune.evaluation.workers import dask_executor
 
 __all__ = [
     "METHODS",
     "EvaluateOptions",
     "Evaluation",
+    "EvaluationCache",
     "Evaluator",
+    "EvaluatorSpec",
     "GramOptions",
     "Grams",
     "Method",
+    "Pool",
     "Repairs",
+    "Scored",
+    "dask_executor",
     "gather",
+    "gram_file",
+    "load_grams",
+    "load_rewards",
+    "reward_file",
 ]

@@ -16,6 +16,7 @@ from onnxprune.evaluation.racing import Bound, Race, reach_of
 from onnxprune.evaluation.repairs import METHODS, Method, Repairs
 from onnxprune.evaluation.rewards import SPREAD, Figures, Judge, check_rows, rows_of
 from onnxprune.groups import Groups
+from onnxprune.masks import check_masks
 from onnxprune.measurement.choice import metric_for
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.measurement.running import run_batch
@@ -156,6 +157,7 @@ class Evaluator:
             ModelError: E309, the pruned model does not run.
             DataError: E503 to E506, the rows do not fit, or the figure is not finite.
         """
+        check_masks(masks, self.groups)
         seconds: dict[str, float] = dict.fromkeys(STEPS, 0.0)
         with timed(seconds, "repair"):
             weights = self.repairs.weights(masks)

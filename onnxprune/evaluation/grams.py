@@ -75,12 +75,20 @@ def gather(groups: Groups, feeds: Iterable[Feed], *, options: GramOptions = DEFA
         DataError: E502, NaN in the inputs or inside the model; E503, unfit inputs; E504, none.
         ModelError: E309, the model does not run.
     """
-    graph = groups.graph
-    readers = list(find_readers(groups))
-    inputs = shelf_of(portions(graph, feeds, rows_of_a_run(graph, readers)))
+    return gather_from(groups, inputs_of(groups, feeds), options)
+
+
+def inputs_of(groups: Groups, feeds: Iterable[Feed]) -> Shelf:
+    """All calibration inputs in portions of one run."""
+    rows = rows_of_a_run(groups.graph, list(find_readers(groups)))
+    return shelf_of(portions(groups.graph, feeds, rows))
+
+
+def gather_from(groups: Groups, inputs: Shelf, options: GramOptions) -> dict[int, Sums]:
+    """`gather` on portions of inputs."""
     found: dict[int, Sums] = {}
-    for some in passes(readers, options):
-        found.update(gather_some(graph, some, inputs, options))
+    for some in passes(list(find_readers(groups)), options):
+        found.update(gather_some(groups.graph, some, inputs, options))
     return found
 
 

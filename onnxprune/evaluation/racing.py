@@ -74,11 +74,12 @@ def reach_of(figures: Floats, incumbent: Floats | None, rows: int, race: Race) -
     estimate = start + float(seen.mean())
     if count >= rows:
         return Reach(estimate, estimate)
-    spread = race.spread * (1 if incumbent is None else 2) if race.spread is not None else None
     delta = (1 - race.confidence) / max(1, len(looks_of(rows)) - 1)
-    if race.bound == "bernstein" and spread is not None:
+    if race.bound == "bernstein" and race.spread is not None:
+        spread = race.spread if incumbent is None else 2 * race.spread
         return Reach(estimate, estimate + bernstein(seen, spread, delta))
-    return Reach(estimate, estimate + normal(seen, rows, delta))
+    spread = float(np.ptp(figures)) if race.spread is None else race.spread
+    return Reach(estimate, estimate + normal(seen, rows, delta, spread=spread))
 
 
 def bernstein(seen: Floats, spread: float, delta: float) -> float:
@@ -87,14 +88,13 @@ def bernstein(seen: Floats, spread: float, delta: float) -> float:
     return sqrt(2 * float(seen.var()) * scale) + 3 * spread * scale
 
 
-def normal(seen: Floats, rows: int, delta: float) -> float:
+def normal(seen: Floats, rows: int, delta: float, *, spread: float) -> float:
     """The same by the normal approximation for n of N rows.
 
-    One more row as far above, and one as far below the mean as any is counted in (as in the interval of
-    Agresti & Coull, 1998): without, a few rows that are all alike would leave no doubt.
+    One more row as far above, and one as far below the mean as a figure may lie is counted in (as in the
+    interval of Agresti & Coull, 1998): without, a few rows that are all alike would leave no doubt.
     """
-    count, mean = len(seen), seen.mean()
-    farthest = max(float(np.abs(seen - mean).max()), float(np.abs(seen).max()), np.finfo(np.float64).tiny)
-    variance = (count * float(seen.var()) + 2 * farthest**2) / (count + 2)
+    count = len(seen)
+    variance = (count * float(seen.var()) + 2 * spread**2) / (count + 2)
     z = NormalDist().inv_cdf(1 - delta)
     return z * sqrt(variance / count * (1 - count / rows))

@@ -74,7 +74,7 @@ CASES: dict[str, tuple[str, str, dict[str, Weight], tuple[int, ...]]] = {
     ),
     "stored in half precision, turned": (
         "float[N,3,7] x => float[N,3,5] y",
-        "a = MatMul(x, w1)\nf = Cast<to=1>(w2)\nt = Transpose<perm=[1,0]>(f)\nd = MatMul(a, t)\ny = Add(b2, d)",
+        "a = MatMul(x, w1)\nf = Cast<to=1>(w2)\nt = Transpose(f)\nd = MatMul(a, t)\ny = Add(b2, d)",
         {"w1": (7, 8), "w2": normal(5, 8).astype(np.float16), "b2": 5},
         (80, 3, 7),
     ),
