@@ -72,8 +72,9 @@ class ObservationGraph:
 
 def merged(sources: NDArray[np.int64], targets: NDArray[np.int64], weights: NDArray[np.float64]) -> Edges:
     """Edges in order; of those that are there several times, the one of the largest weight."""
-    order = np.lexsort((-weights, targets, sources))
-    index = np.stack([sources, targets])[:, order]
+    pairs = sources * (int(targets.max(initial=0)) + 1) + targets
+    order = np.lexsort((-weights, pairs))
     first = np.ones(len(order), bool)
-    first[1:] = (index[:, 1:] != index[:, :-1]).any(axis=0)
-    return Edges(index[:, first], weights[order][first].astype(np.float32))
+    first[1:] = np.diff(pairs[order]) > 0
+    chosen = order[first]
+    return Edges(np.stack([sources[chosen], targets[chosen]]), weights[chosen].astype(np.float32))

@@ -75,7 +75,7 @@ class Joined:
 
 def strongest(edges: Edges, count: int) -> Edges:
     """At most so many edges of each source."""
-    order = np.lexsort((edges.index[1], -edges.weight, edges.index[0]))
+    order = np.lexsort((-edges.weight, edges.index[0]))  # stable: of equal ones the first target
     sources = edges.index[0, order]
     place = np.arange(len(order)) - np.searchsorted(sources, sources)
     kept = np.sort(order[place < count])
@@ -109,24 +109,29 @@ def read_weight(
     first = next(iter(axes)) if read is None else read
     pieces = cut_up(rows.of_label[axes[first]], weight)
     pair = None if made is None or read is None else Pair.of(rows, axes[read], axes[made])
-    places = {axis: axis + 1 if axis < first else axis for axis in axes if axis != first}  # once it is moved
+    places = {(a + 1 if a < first else a): labels for a, labels in axes.items() if a != first}  # once moved
     for labels in axes.values():
         slices.known[labels] = True
-    factor = len(weight.shape) > 1 or is_factor(rows, weight.name)
-    for indices, values in zip(
-        pieces, blocks(rows.groups.graph, weight, axis=first, pieces=pieces), strict=True
-    ):
-        if not factor:
-            slices.signed[axes[first][indices]] = values
-        for total, part in ((slices.absolute, np.abs(values)), (slices.squared, np.square(values))):
-            total[axes[first][indices]] = part.reshape(len(part), -1).sum(axis=1)
-            for axis, place in places.items():
-                total[axes[axis]] += part.sum(axis=tuple(a for a in range(part.ndim) if a != place))
+    shift = len(weight.shape) == 1 and not is_factor(rows, weight.name)
+    values_of = blocks(rows.groups.graph, weight, axis=first, pieces=pieces)
+    for indices, values in zip(pieces, values_of, strict=True):
+        own = places | {0: axes[first][indices]}
+        if shift:
+            slices.signed[own[0]] = values
+        squares = np.square(values)
+        add_slices(slices.squared, squares, own)
+        add_slices(slices.absolute, np.abs(values, out=values), own)
         if pair is not None and made is not None:
-            others = tuple(a for a in range(1, values.ndim) if a != places[made])
-            pair.add(indices, np.square(values).sum(axis=others))
+            place = made + 1 if made < first else made
+            pair.add(indices, squares.sum(axis=tuple(a for a in range(1, squares.ndim) if a != place)))
     if pair is not None:
         pair.finish(joined)
+
+
+def add_slices(totals: Floats, values: Floats, axes: dict[int, Labels]) -> None:
+    """Add the sum over each slice across these axes to the totals of its labels, in place."""
+    for axis, labels in axes.items():
+        totals[labels] += values.sum(axis=tuple(a for a in range(values.ndim) if a != axis))
 
 
 def is_factor(rows: ChannelRows, name: str) -> bool:
