@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxprune.cost import CostModel
@@ -16,6 +16,7 @@ from onnxprune.target import Alignment, Bound, Constraints, Target, parse_target
 from tests.environment.conftest import NAMES
 
 FREE = Constraints(Alignment(1, 1), 1)
+SOME = settings(max_examples=50)  # whole walks take their time
 KINDS = ("one-shot", "rounds", "group-wise")
 
 
@@ -59,6 +60,7 @@ def within(task: Task, bits: np.ndarray, target: Target) -> bool:
     return target.met_by(task.cost_model.count(task.order.split(bits)), original=task.whole)
 
 
+@SOME
 @given(walks("project"))
 def test_projected_masks_are_valid_and_within_every_bound(cost_models, case) -> None:
     name, constraints, target, options, seed = case
@@ -77,6 +79,7 @@ def test_projected_masks_are_valid_and_within_every_bound(cost_models, case) -> 
             assert not (after.bits & ~before.bits).any()
 
 
+@SOME
 @given(walks("project"))
 def test_filled_masks_have_no_room_for_another_step(cost_models, case) -> None:
     name, constraints, target, options, seed = case
@@ -92,6 +95,7 @@ def test_filled_masks_have_no_room_for_another_step(cost_models, case) -> None:
             assert task.violation(more) > 0
 
 
+@SOME
 @given(walks("project"), st.integers(0, 999))
 def test_without_filling_masks_are_the_sampled_part_of_the_filled_ones(cost_models, case, seed) -> None:
     name, constraints, target, _, _ = case
@@ -106,11 +110,13 @@ def test_without_filling_masks_are_the_sampled_part_of_the_filled_ones(cost_mode
     assert (part.bits & bits == full.bits & bits).all()
     for group, rungs in zip(task.groups.prunable, task.rungs, strict=True):
         own, mask = task.order.split(bits)[group.name], part.masks()[group.name]
+        assert mask.sum() <= rungs[rungs >= own.sum()][0]
         if (own & ~mask).any():  # nothing that was sampled stays out where there is room for it
             above = rungs[rungs > mask.sum()][0]
             assert task.violation({**part.masks(), group.name: np.arange(group.channels) < above}) > 0
 
 
+@SOME
 @given(walks("penalty"))
 def test_without_projection_masks_are_the_bits_rounded_up(cost_models, case) -> None:
     name, constraints, target, options, seed = case
