@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxprune.agents.controls import Control, worth
-from onnxprune.agents.moves import Moves
+from onnxprune.agents.moves import Kinds, Moves
 from onnxprune.agents.one_shot import ORDER
 from onnxprune.agents.options import read_options, require
 from onnxprune.agents.types import Candidate, Figures, Outcome, Problem
@@ -29,6 +29,8 @@ class AnnealingOptions:
             moves were worth.
         cold: Temperature at the end, as a share of that at the start.
         moves: Of one proposal at the start, on average; one at the end.
+        scalings: Chance that all keep ratios are scaled before that, each by a factor of its own.
+        deviation: Of the logarithms of these factors, at most.
         exchanges: Share of the moves that exchange steps between groups; the others swap channels.
         share: Of a group's kept channels that a swap replaces, at most.
         sharpness: How much the prior counts in which channels move.
@@ -39,7 +41,9 @@ class AnnealingOptions:
     hot: float = 0.3
     cold: float = 0.02
     moves: float = 4.0
-    exchanges: float = 0.5
+    scalings: float = 0.3
+    deviation: float = 0.5
+    exchanges: float = 0.3
     share: float = 0.2
     sharpness: float = 3.0
     patience: int = 48
@@ -51,7 +55,7 @@ class AnnealingOptions:
 
 
 class Annealing(Control):
-    """One chain; the candidates of a batch are all moves from where it stands."""
+    """One chain; the candidates of a batch are all moves from where it stands, and it may go to the best."""
 
     KEPT: ClassVar[tuple[str, ...]] = ("pending", "current", "current_worth", "spread", "since_best")
 
@@ -59,6 +63,7 @@ class Annealing(Control):
         super().__init__(problem)
         self.options = options
         self.moves = Moves(self.space, self.rng, options.sharpness)
+        self.kinds = Kinds(options.scalings, options.deviation, options.exchanges, options.share)
         self.pending = self.space.starts(options.starts)
         self.current: Masks = (
             self.pending[0] if self.pending else self.space.masks(np.ones(len(self.space.channels)))
@@ -82,7 +87,7 @@ class Annealing(Control):
         options = self.options
         extra = (options.moves - 1) * (1 - self.progress)
         count = 1 + int(self.rng.poisson(extra))
-        return self.moves.changed(self.current, moves=count, exchanges=options.exchanges, share=options.share)
+        return self.moves.changed(self.current, moves=count, kinds=self.kinds)
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         before = self.best_worth
@@ -92,9 +97,9 @@ class Annealing(Control):
         if not self.spread and len(moved) > 1:
             self.spread = float(np.std(moved))
         temperature = self.spread * self.options.hot * self.options.cold**self.progress
-        for candidate, value in zip(candidates, worths, strict=True):
-            if self.accepts(value, temperature):
-                self.current, self.current_worth = candidate.masks, value
+        value, first = max(((w, -index) for index, w in enumerate(worths)), default=(-inf, 0))
+        if self.accepts(value, temperature):
+            self.current, self.current_worth = candidates[-first].masks, value
         self.since_best = 0 if self.best_worth > before else self.since_best + len(outcomes)
         if self.since_best >= self.options.patience and self.best:
             self.current, self.current_worth, self.since_best = self.best, self.best_worth, 0

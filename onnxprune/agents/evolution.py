@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from onnxprune.agents.controls import Control, worth
-from onnxprune.agents.moves import Moves
+from onnxprune.agents.moves import Kinds, Moves
 from onnxprune.agents.one_shot import ORDER
 from onnxprune.agents.options import read_options, require
 from onnxprune.agents.types import Candidate, Figures, Outcome, Problem
@@ -29,6 +29,8 @@ class EvolutionOptions:
         tournament: A parent is the best of so many, drawn evenly.
         crossover: Share of the children with two parents.
         moves: Mutations of a child, on average.
+        scalings: Chance that all keep ratios are scaled before that, each by a factor of its own.
+        deviation: Of the logarithms of these factors, at most.
         exchanges: Share of the mutations that exchange steps between groups; the others swap channels.
         share: Of a group's kept channels that a swap replaces, at most.
         sharpness: How much the prior counts in which channels move.
@@ -40,7 +42,9 @@ class EvolutionOptions:
     tournament: int = 4
     crossover: float = 0.5
     moves: float = 3.0
-    exchanges: float = 0.5
+    scalings: float = 0.6
+    deviation: float = 0.5
+    exchanges: float = 0.2
     share: float = 0.3
     sharpness: float = 3.0
     survivors: str = "best"
@@ -59,6 +63,7 @@ class Evolution(Control):
         super().__init__(problem)
         self.options = options
         self.moves = Moves(self.space, self.rng, options.sharpness)
+        self.kinds = Kinds(options.scalings, options.deviation, options.exchanges, options.share)
         self.first = self.space.starts(options.starts) or [
             self.space.masks(np.ones(len(self.space.channels)))
         ]
@@ -95,7 +100,7 @@ class Evolution(Control):
     def mutated(self, masks: Masks) -> Masks:
         options = self.options
         count = max(1, int(self.rng.poisson(options.moves)))
-        return self.moves.changed(masks, moves=count, exchanges=options.exchanges, share=options.share)
+        return self.moves.changed(masks, moves=count, kinds=self.kinds)
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         figures = super().tell(candidates, outcomes)

@@ -10,6 +10,23 @@ from onnxprune.masks import Masks
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Which moves, and how large.
+
+    Attributes:
+        scalings: Chance that all keep ratios are scaled first, each by a factor of its own.
+        deviation: Of the logarithms of these factors, at most.
+        exchanges: Share of the other moves that exchange steps between groups; the rest swaps channels.
+        share: Of a group's kept channels that a swap replaces, at most.
+    """
+
+    scalings: float
+    deviation: float
+    exchanges: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Moves:
     """Draws changes; what is given and what is taken stays at the target.
 
@@ -24,14 +41,22 @@ class Moves:
     rng: np.random.Generator
     sharpness: float = 3.0
 
-    def changed(self, masks: Masks, *, moves: int, exchanges: float, share: float) -> Masks:
-        """So many moves: each an exchange by this chance, else a swap of at most this share."""
-        pairs = int(self.rng.binomial(moves, exchanges))
+    def changed(self, masks: Masks, *, moves: int, kinds: Kinds) -> Masks:
+        """So many moves at once."""
+        if self.rng.random() < kinds.scalings:
+            masks = self.scaled(masks, deviation=kinds.deviation * self.rng.random())
+        pairs = int(self.rng.binomial(moves, kinds.exchanges))
         if pairs:
             masks = self.exchange(masks, pairs=pairs)
         for _ in range(moves - pairs):
-            masks = self.swap(masks, share=share * self.rng.random())
+            masks = self.swap(masks, share=kinds.share * self.rng.random())
         return masks
+
+    def scaled(self, masks: Masks, *, deviation: float) -> Masks:
+        """Every keep ratio times a log-normal factor of its own, then all to the target."""
+        ratios = self.space.ratios(masks)
+        factors = np.exp(deviation * self.rng.standard_normal(len(ratios)))
+        return self.space.masks(ratios * factors, self.space.ranks_of(masks))
 
     def exchange(self, masks: Masks, *, pairs: int = 1) -> Masks:
         """Groups give up an aligned step each, others take what that is worth; all drawn evenly.

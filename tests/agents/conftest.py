@@ -18,6 +18,7 @@ from onnxprune.target import Alignment, Constraints, parse_target, settle
 from tests.exported import export_case
 
 Floats = NDArray[np.float64]
+BATCH = 16
 NEEDS_DATA = ("wanda", "act-mean-abs", "apoz", "obs", "hrank")
 
 
@@ -110,11 +111,20 @@ class Run:
 
 
 def search(
-    agent: Agent, world: World, *, evaluations: int, batch: int = 16, fails: frozenset[int] = frozenset()
+    agent: Agent,
+    world: World,
+    *,
+    evaluations: int = 10**6,
+    batches: int = 10**6,
+    fails: frozenset[int] = frozenset(),
 ) -> Run:
-    """The loop of every search; those evaluations fail whose number is in `fails`."""
+    """The loop of every search, in batches of `BATCH`; those evaluations fail whose number is in `fails`."""
     run, done = Run([], []), 0
-    while done < evaluations and (asked := agent.ask(min(batch, evaluations - done))):
+    while (
+        done < evaluations
+        and len(run.batches) < batches
+        and (asked := agent.ask(min(BATCH, evaluations - done)))
+    ):
         outcomes = [
             outcome_of(world, agent.problem, candidate.masks, failed=done + index in fails)
             for index, candidate in enumerate(asked)
