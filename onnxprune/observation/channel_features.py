@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.cost import CostModel
-from onnxprune.observation.criteria import Scores, put_criteria, ranks_by_group
+from onnxprune.observation.criteria import Scores, put_criteria
 from onnxprune.observation.relations import Relations
 from onnxprune.observation.rows import ChannelRows
-from onnxprune.observation.scaling import Columns, log_standardised, logarithms, standardised
+from onnxprune.observation.scaling import Columns, log_standardised, logarithms, ranks, standardised
 from onnxprune.observation.site_features import Sites
 from onnxprune.observation.vertices import Vertices
 from onnxprune.observation.weights import Bits, Slices
@@ -68,10 +68,10 @@ def put_sizes(columns: Columns, parts: Parts) -> None:
     rows, slices = parts.rows, parts.slices
     reader = np.sqrt(slices.by_row(rows, slices.squared, slices.read))
     columns.put("reader l2", log_standardised(reader))
-    columns.put("reader l2 rank", ranks_by_group(rows.order, reader))
+    columns.put("reader l2 rank", ranks(reader, rows.group_of))
     shift = slices.by_row(rows, slices.signed, ~(slices.made | slices.read))
     columns.put("bias", log_standardised(shift))
-    columns.put("bias rank", ranks_by_group(rows.order, shift))
+    columns.put("bias rank", ranks(shift, rows.group_of))
 
 
 def put_cost(columns: Columns, rows: ChannelRows, cost_model: CostModel) -> None:

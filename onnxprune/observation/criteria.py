@@ -23,7 +23,9 @@ def put_criteria(columns: Columns, order: ChannelOrder, scores: Scores) -> None:
         values = joined(order, scores.get(name, {}))
         known = np.isfinite(values)
         columns.put(name, log_standardised(np.where(known, values, 0.0), known))
-        columns.put(f"{name} rank", np.where(known, ranks_by_group(order, values), 0.0))
+        columns.put(
+            f"{name} rank", np.where(known, ranks(np.where(known, values, np.inf), order.group_of), 0.0)
+        )
         columns.put(f"{name} missing", ~known)
 
 
@@ -36,11 +38,3 @@ def joined(order: ChannelOrder, by_group: Mapping[str, Floats]) -> Floats:
         if name in by_group:
             values[start:end] = by_group[name]
     return values
-
-
-def ranks_by_group(order: ChannelOrder, values: Floats) -> Floats:
-    """(C,) rank of each number in its own group, in [0, 1]."""
-    result = np.zeros(len(order))
-    for start, end in zip(order.starts[:-1].tolist(), order.starts[1:].tolist(), strict=True):
-        result[start:end] = ranks(values[start:end])
-    return result

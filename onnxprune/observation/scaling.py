@@ -45,12 +45,20 @@ def log_standardised(values: Floats, where: NDArray[np.bool_] | None = None) -> 
     return standardised(logs, where)
 
 
-def ranks(values: Floats) -> Floats:
-    """(n,) place of each number among all in [0, 1]; equal ones share the middle of their places."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts) - 1
-    middle = last - (counts - 1) / 2
-    return np.asarray(middle[inverse.reshape(-1)] / max(1, len(values) - 1), np.float64)
+def ranks(values: Floats, group_of: NDArray[np.int64]) -> Floats:
+    """(n,) place of each number among those of its group in [0, 1]; equal ones share the middle of theirs."""
+    order = np.lexsort((values, group_of))
+    first_of_group = np.searchsorted(group_of[order], group_of[order])
+    sizes = np.bincount(group_of)[group_of[order]] if len(values) else first_of_group
+    changes = np.zeros(max(0, len(values) - 1), bool)
+    for own in (values[order], group_of[order]):
+        changes |= own[1:] != own[:-1]
+    begins = np.flatnonzero(np.append(len(values) > 0, changes))
+    middle = (begins + np.append(begins[1:], len(values)) - 1) / 2
+    places = np.repeat(middle, np.diff(np.append(begins, len(values)))) - first_of_group
+    result = np.zeros(len(values))
+    result[order] = places / np.maximum(1, sizes - 1)
+    return result
 
 
 class Columns:

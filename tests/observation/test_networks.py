@@ -16,18 +16,21 @@ from onnxprune.observation.types import FLOWS_TO, MADE_BY, PARTNER, READ_BY
 from onnxprune.onnx_file import load_graph
 from tests.exported import export_case
 
-CASES = (
-    ("residual_option_a", "torchscript_bn"),
-    ("inverted_residual", "dynamo_bn"),
-    ("densenet", "torchscript"),
-    ("grouped_shuffle", "torchscript"),
-    ("spatial_flatten", "dynamo"),
-    ("encoder_split", "torchscript"),
-    ("squeeze_excite", "dynamo_raw"),
-    ("vision_transformer", "dynamo"),
-    ("token_encoder", "torchscript"),
-    ("lstm", "dynamo"),
-)
+FAST = (
+    "residual_option_a", "inverted_residual", "densenet", "grouped_shuffle", "spatial_flatten",
+    "squeeze_excite", "encoder_split", "vision_transformer", "token_encoder", "lstm",
+)  # fmt: skip
+CASES = [
+    *((name, "torchscript") for name in FAST),
+    *(
+        pytest.param((name, exporter), marks=pytest.mark.slow)
+        for name, exporter in (
+            ("inverted_residual", "dynamo_bn"),
+            ("squeeze_excite", "dynamo_raw"),
+            ("mixer", "dynamo"),
+        )
+    ),
+]
 
 
 def permuted(groups: Groups, folder: Path) -> tuple[Groups, np.ndarray]:

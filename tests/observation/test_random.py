@@ -16,7 +16,7 @@ from onnxprune.onnx_file import load_graph
 from tests.law.build import save
 from tests.law.random_models import random_models
 
-RELAXED = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+RELAXED = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @RELAXED

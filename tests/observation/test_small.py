@@ -7,6 +7,7 @@ from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA, score
 from onnxprune.observation import observe
 from onnxprune.observation.criteria import ALWAYS
+from onnxprune.observation.scaling import ranks
 from tests.observation.conftest import Observe, Observed
 
 CHAIN = """
@@ -227,3 +228,9 @@ def test_size_grows_with_the_model_alone(observation_of: Observe) -> None:
         *([len(e) for e in g.edges.values()] + [len(g.nodes)] for g in (one, two, four)), strict=True
     ):
         assert sizes[2] - sizes[1] <= 2 * (sizes[1] - sizes[0]) + 1
+
+
+def test_equal_numbers_share_the_middle_of_their_places() -> None:
+    values, group_of = np.array([3.0, 1, 1, 5, 7, 7, 7]), np.array([0, 0, 0, 0, 1, 1, 1])
+    np.testing.assert_allclose(ranks(values, group_of), [2 / 3, 1 / 6, 1 / 6, 1, 0.5, 0.5, 0.5])
+    assert len(ranks(np.zeros(0), np.zeros(0, np.int64))) == 0
