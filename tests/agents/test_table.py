@@ -1,0 +1,21 @@
+"""The table of agents: names, help, and what needs torch only when it is made."""
+
+import subprocess
+import sys
+
+from onnxprune.agents.table import AGENTS
+from onnxprune.allocation import ALLOCATIONS
+
+
+def test_every_agent_has_a_name_and_a_line_of_help() -> None:
+    assert {"gat-ppo", "one-shot", "random", "greedy", "cross-entropy", "annealing", "evolution"} < set(
+        AGENTS
+    )
+    assert set(ALLOCATIONS) < set(AGENTS)
+    assert all(name == kind.name and kind.help and "\n" not in kind.help for name, kind in AGENTS.items())
+    assert [name for name, kind in AGENTS.items() if kind.needs_torch] == ["gat-ppo"]
+
+
+def test_the_table_does_not_import_torch() -> None:
+    code = "import sys, onnxprune.agents.table; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
