@@ -12,6 +12,8 @@ vertices.py         which nodes are vertices, and how data flows between them
 relations.py        which node makes a channel, and which reads it
 scaling.py          logarithms, standardisation, ranks
 criteria.py         scores of criteria as features
+site_features.py    extents, kernels and sizes of each node
+families.py         families of operators, told from their coupling functions
 channel_features.py what is told of a channel
 node_features.py    what is told of a node
 observe.py          all of it, put together
