@@ -8,10 +8,11 @@ import importlib
 import io
 import json
 import os
-import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from onnxprune.onnx_file.saving import disk_errors, flush_folder
 
 FORMAT = 1
 TREE = "tree"
+UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, zlib.error, BadZipFile)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -56,7 +58,7 @@ def load_state(path: Path) -> dict[str, Any]:
         UsageError: E208, it is missing, damaged or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}  # each with its checksum
         document = json.loads(arrays[TREE].tobytes())
         if document["format"] != FORMAT:
@@ -64,7 +66,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state = thawed(document["state"], arrays)
         if not isinstance(state, dict):
             raise TypeError("it holds no state")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UsageError(
             "E208", f"{path} is no checkpoint that can be read", cause=str(error), hint="start a new run"
         ) from error

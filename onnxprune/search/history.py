@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxprune.agents.types import Outcome
 from onnxprune.cost import Cost
@@ -15,7 +14,7 @@ from onnxprune.masks import ChannelOrder, Masks
 PATIENCE = 3  # failures in a row that end a search
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Scored:
     """What a score says of masks.
 
@@ -23,13 +22,11 @@ class Scored:
         accuracy: Larger is better; None where scoring failed.
         rows: Samples that it stands for.
         error: Why it failed.
-        figures: (rows,) of each row, where they are known.
     """
 
     accuracy: float | None
     rows: int
     error: str = ""
-    figures: NDArray[np.float64] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

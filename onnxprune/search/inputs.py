@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -155,6 +156,24 @@ def make_agent(problem: Problem, options: SearchOptions) -> Agent:
         UsageError: E201, E202, an option that it does not have, or a value that it refuses.
     """
     return kind_of(options.agent).make(problem, agent_options(options))
+
+
+class ScoresAsked(Exception):
+    """An agent is past its options and looks at the model."""
+
+
+def check_agent(problem: Problem, options: SearchOptions) -> None:
+    """Whether the agent takes its options, without the criteria that it would begin with.
+
+    Raises:
+        UsageError: E201, E202, an option that it does not have, or a value that it refuses.
+    """
+
+    def scores(_criterion: str) -> dict[str, Floats]:
+        raise ScoresAsked
+
+    with suppress(ScoresAsked):
+        make_agent(replace(problem, scores=scores), options)
 
 
 def kind_of(name: str) -> AgentKind:

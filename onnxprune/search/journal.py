@@ -12,15 +12,10 @@ import csv
 import io
 import json
 import os
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from onnxprune.agents.types import Figures
 from onnxprune.errors import RuntimeProblem, UsageError
@@ -46,13 +41,11 @@ class Saved:
         agent: Its state.
         updates: Batches that it was told.
         elapsed_s: Time spent so far.
-        incumbent: (rows,) figures of the best so far.
     """
 
     agent: dict[str, Any]
     updates: int
     elapsed_s: float
-    incumbent: NDArray[np.float64] | None = None
 
 
 class Journal:
@@ -83,7 +76,7 @@ class Journal:
         state = load_state(self.path(CHECKPOINT))
         try:
             sizes = {name: int(state["sizes"][name]) for name in KEPT}
-            saved = Saved(**{name: state[name] for name in ("agent", "updates", "elapsed_s", "incumbent")})
+            saved = Saved(**{name: state[name] for name in ("agent", "updates", "elapsed_s")})
             for name, size in sizes.items():
                 cut(self.path(name), size)
             with self.path(EPISODES).open(encoding="utf-8") as lines:
@@ -98,8 +91,7 @@ class Journal:
 
     def pend(self, masks: str, scored: Scored) -> None:
         """Keep one evaluation until its batch is told."""
-        figures = None if scored.figures is None else packed(scored.figures)
-        line = {"masks": masks, "accuracy": scored.accuracy, "rows": scored.rows, "figures": figures}
+        line = {"masks": masks, "accuracy": scored.accuracy, "rows": scored.rows}
         self._write(PENDING, json.dumps(line) + "\n")
 
     def pending(self) -> dict[str, Scored]:
@@ -111,8 +103,7 @@ class Journal:
             for line in lines:
                 try:
                     found = json.loads(line)
-                    figures = None if found["figures"] is None else unpacked(found["figures"])
-                    yield found["masks"], Scored(found["accuracy"], found["rows"], figures=figures)
+                    yield found["masks"], Scored(found["accuracy"], found["rows"])
                 except (ValueError, KeyError, TypeError):
                     return
 
@@ -146,18 +137,6 @@ class Journal:
             file.flush()
             if name in KEPT:  # the checkpoint must not be on the disk before them
                 os.fsync(file.fileno())
-
-
-def packed(figures: NDArray[np.float64]) -> str:
-    return b64encode(zlib.compress(figures.astype("<f8").tobytes(), 1)).decode()
-
-
-def unpacked(text: str) -> NDArray[np.float64]:
-    """Raises: ValueError: It is damaged."""
-    try:
-        return np.frombuffer(zlib.decompress(b64decode(text)), "<f8").astype(np.float64)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
 
 
 def cut(path: Path, size: int) -> None:

@@ -2,11 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem
 from onnxprune.environment.rewards import violation
@@ -15,10 +12,7 @@ from onnxprune.masks import Masks, masks_hash
 from onnxprune.search.history import PATIENCE, Episode, History, Scored, pack
 from onnxprune.search.journal import Journal, Saved
 from onnxprune.search.listener import Listener, Progress
-from onnxprune.search.scoring import Level, level_of
-
-# Masks -> what each is worth, in their order; it may give one after the other while it works.
-Score = Callable[[Sequence[Masks], Level], Iterable[Scored]]
+from onnxprune.search.scoring import Score, level_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,6 @@ class Loop:
         self.history = History(self.baseline.rows)
         self.updates = 0
         self.reward: float | None = None
-        self.incumbent: NDArray[np.float64] | None = None
         self._before = 0.0  # seconds of earlier starts
         self._began = self.clock()
 
@@ -87,7 +80,7 @@ class Loop:
             self.journal.begin()
             return
         self.agent.restore(saved.agent)
-        self.updates, self._before, self.incumbent = saved.updates, saved.elapsed_s, saved.incumbent
+        self.updates, self._before = saved.updates, saved.elapsed_s
 
     def run(self) -> History:
         """Evaluate until it is enough, in place; everything that was tried.
@@ -107,25 +100,19 @@ class Loop:
                 break
             hashes = [masks_hash(candidate.masks) for candidate in candidates]
             scored = self.score_missing(candidates, hashes)
-            self.tell(candidates, self.episodes(candidates, hashes, scored), scored)
+            self.tell(candidates, self.episodes(candidates, hashes, scored))
         return self.history
 
-    def tell(
-        self, candidates: Sequence[Candidate], episodes: Sequence[Episode], scored: Mapping[str, Scored]
-    ) -> None:
+    def tell(self, candidates: Sequence[Candidate], episodes: Sequence[Episode]) -> None:
         """Tell the agent, write everything down, in place."""
         self.listener.saving(True)
         figures = self.agent.tell(candidates, [episode.outcome for episode in episodes])
         finite: Figures = {name: float(v) for name, v in figures.items() if math.isfinite(v)}
-        best = self.history.best
         self.history.add(episodes)
-        if self.history.best is not None and self.history.best is not best:
-            self.incumbent = scored[self.history.best.masks].figures
         self.updates += 1
         self.reward = finite.get("reward", self.reward)
         self.journal.record(episodes, self.history, finite, self.elapsed_s)
-        saved = Saved(self.agent.state(), self.updates, self.elapsed_s, self.incumbent)
-        self.journal.save(saved, self.history)
+        self.journal.save(Saved(self.agent.state(), self.updates, self.elapsed_s), self.history)
         self._progress(())
         self._stop()
 
@@ -173,7 +160,7 @@ class Loop:
             for key, candidate in zip(hashes, candidates, strict=True)
             if key not in self.history.known and key not in found
         }
-        failures, level = self.history.failing(), level_of(self.history, self.incumbent)
+        failures, level = self.history.failing(), level_of(self.history, self.problem)
         self.listener.saving(True)
         results = self.score(list(wanted.values()), level) if wanted else ()
         for key, given in zip(wanted, results, strict=True):

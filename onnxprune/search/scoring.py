@@ -1,16 +1,28 @@
-"""Masks scored by an evaluator, one after the other; what raises is an episode that failed."""
+"""Masks scored by evaluators here, in other processes or on a cluster, each with what it must reach."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from onnxprune.agents.types import Problem
 from onnxprune.data import Samples
-from onnxprune.errors import OnnxPruneError
-from onnxprune.evaluation import EvaluateOptions, Evaluator, Grams, Method, gather
+from onnxprune.evaluation import (
+    EvaluateOptions,
+    Evaluator,
+    EvaluatorSpec,
+    Grams,
+    Method,
+    Pool,
+    dask_executor,
+    gram_file,
+    load_grams,
+    reward_file,
+)
 from onnxprune.masks import Masks
-from onnxprune.search.history import History, Scored
+from onnxprune.search.history import History, Scored, unpack
 from onnxprune.search.inputs import CALIBRATION_BATCH, Inputs
 
 RECENT = 64  # episodes whose median a candidate must be able to reach
@@ -23,63 +35,106 @@ class Level:
 
     Attributes:
         accuracy: None: none is given up.
-        incumbent: (rows,) figures of the best so far; None where there are none.
+        against: Masks of the best so far, to race against.
     """
 
     accuracy: float | None = None
-    incumbent: NDArray[np.float64] | None = None
+    against: Masks | None = None
 
 
 NO_LEVEL = Level()
+# Masks -> what each is worth, in their order; it may give one after the other while it works.
+Score = Callable[[Sequence[Masks], Level], Iterable[Scored]]
 
 
-def level_of(history: History, incumbent: NDArray[np.float64] | None) -> Level:
+def level_of(history: History, problem: Problem) -> Level:
     """The median of the last episodes that met the target: who is surely below it teaches only that."""
-    recent = [e.accuracy for e in history.episodes[-RECENT:] if e.accuracy is not None and e.outcome.feasible]
-    return Level(float(np.median(recent)), incumbent) if len(recent) >= ENOUGH else NO_LEVEL
+    last = history.episodes[-RECENT:]
+    recent = [e.accuracy for e in last if e.accuracy is not None and e.outcome.feasible]
+    if len(recent) < ENOUGH or history.best is None:
+        return NO_LEVEL
+    return Level(float(np.median(recent)), unpack(history.best.bits, problem.order))
+
+
+def score_by(pool: Pool) -> Score:
+    """A score of what a pool evaluates."""
+
+    def score(masks: Sequence[Masks], level: Level) -> Iterator[Scored]:
+        for found in pool.score(masks, hopeless_below=level.accuracy, against=level.against):
+            if found.evaluation is None:
+                yield Scored(None, 0, found.error)
+            else:
+                yield Scored(found.evaluation.accuracy, found.evaluation.rows)
+
+    return score
 
 
 @dataclass(frozen=True)
-class LocalScore:
-    """Evaluations in this process."""
+class Bench:
+    """What evaluators of one search are made of.
 
-    evaluator: Evaluator
-
-    def __call__(self, masks: Sequence[Masks], level: Level = NO_LEVEL) -> Iterator[Scored]:
-        for one in masks:
-            yield self.score(one, level)
-
-    def score(self, masks: Masks, level: Level = NO_LEVEL) -> Scored:
-        """What masks are worth; an error is told in the result."""
-        try:
-            found = self.evaluator.evaluate(masks, hopeless_below=level.accuracy, incumbent=level.incumbent)
-        except Exception as error:  # noqa: BLE001 - metrics of the user may raise anything
-            return Scored(None, 0, told(error))
-        return Scored(found.accuracy, found.rows, figures=found.figures)
-
-
-def told(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, OnnxPruneError):
-        return f"{error.code}: {error.message}" + (f" ({error.cause})" if error.cause else "")
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def gather_grams(inputs: Inputs) -> Grams:
-    """What repairs need, from the calibration samples; nothing where nothing is repaired."""
-    if inputs.options.evaluate.repair == "none":
-        return {}
-    samples = inputs.calibration
-    return gather(inputs.groups, (batch.inputs for batch in samples.batches(CALIBRATION_BATCH)))
-
-
-def make_evaluator(inputs: Inputs, grams: Grams, samples: Samples, *, race: bool) -> Evaluator:
-    """Judges masks on a split.
-
-    Raises:
-        DataError: E504, no samples, or no labels for a metric that needs them.
+    Attributes:
+        inputs: Of the search.
+        folder: Where sums and rows lie while it runs.
+        grams: File of the sums; None where nothing is repaired.
     """
-    settings = inputs.options.evaluate
-    repair: Method = settings.repair  # type: ignore[assignment]  # checked before
-    options = EvaluateOptions(repair=repair, metric=inputs.metric.name, race=race, seed=inputs.options.seed)
-    return Evaluator(inputs.groups, grams, list(samples.batches(options.batch_size)), options)
+
+    inputs: Inputs
+    folder: Path
+    grams: Path | None
+
+    @staticmethod
+    def of(inputs: Inputs, folder: Path) -> "Bench":
+        """With the sums gathered, or those of an earlier start.
+
+        Raises:
+            DataError, ModelError: The calibration samples do not fit the model, or it does not run.
+            RuntimeProblem: E605, the disk is full.
+        """
+        if inputs.options.evaluate.repair == "none":
+            return Bench(inputs, folder, None)
+        batches = inputs.calibration.batches(CALIBRATION_BATCH)
+        return Bench(inputs, folder, gram_file(inputs.groups, (b.inputs for b in batches), folder))
+
+    @contextmanager
+    def pool(self, samples: Samples) -> Iterator[Pool]:
+        """Evaluates on a split, where the options say."""
+        options = self.inputs.options
+        if options.scheduler is not None:
+            with (
+                dask_executor(options.scheduler) as executor,
+                Pool(self.spec(samples), executor=executor) as pool,
+            ):
+                yield pool
+        elif options.workers > 1:
+            with Pool(self.spec(samples), workers=options.workers) as pool:
+                yield pool
+        else:
+            with Pool(self.evaluator(samples, race=options.evaluate.race)) as pool:
+                yield pool
+
+    def options(self, *, race: bool) -> EvaluateOptions:
+        settings = self.inputs.options.evaluate
+        repair: Method = settings.repair  # type: ignore[assignment]  # checked before
+        seed = self.inputs.options.seed
+        return EvaluateOptions(repair=repair, metric=self.inputs.metric.name, race=race, seed=seed)
+
+    def evaluator(self, samples: Samples, *, race: bool) -> Evaluator:
+        """Judges masks on a split, in this process.
+
+        Raises:
+            DataError: E504, no samples, or no labels for a metric that needs them.
+        """
+        options = self.options(race=race)
+        batches = list(samples.batches(options.batch_size))
+        return Evaluator(self.inputs.groups, self.sums(), batches, options)
+
+    def sums(self) -> Grams:
+        return {} if self.grams is None else load_grams(self.grams)
+
+    def spec(self, samples: Samples) -> EvaluatorSpec:
+        """The same for other processes."""
+        options = self.options(race=self.inputs.options.evaluate.race)
+        rewards = reward_file(list(samples.batches(options.batch_size)), self.folder)
+        heads = self.inputs.options.channels.heads
+        return EvaluatorSpec.of(self.inputs.groups, rewards, self.grams, options=options, heads=heads)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxprune.errors import TargetError, UsageError
-from onnxprune.evaluation import Grams
+from onnxprune.agents.types import Problem
+from onnxprune.errors import DataError, TargetError, UsageError
+from onnxprune.evaluation import Pool
 from onnxprune.masks import all_true
 from onnxprune.measurement.host import host_facts
 from onnxprune.runs import folder as runs
@@ -26,6 +27,7 @@ from onnxprune.runs.versions import versions
 from onnxprune.search.inputs import (
     Inputs,
     budget_seconds,
+    check_agent,
     check_values,
     identity,
     kind_of,
@@ -40,9 +42,11 @@ from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
 from onnxprune.search.result import ARRAYS, MASKS, RESULT, Found, write_result
-from onnxprune.search.scoring import NO_LEVEL, LocalScore, gather_grams, make_evaluator
-from onnxprune.search.selection import fully_repaired, select, warned
+from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
+from onnxprune.search.selection import fully_repaired, one_by, select, warned
 
+SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
+FEW = 100  # samples, below which figures are doubtful
 OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, FOLDER)
 
 
@@ -64,7 +68,7 @@ def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: b
     if options.tensorboard:
         board(folder)
     inputs = open_inputs(options)
-    make_problem(inputs)
+    check_agent(make_problem(inputs), options)
     facts = {
         "command": COMMAND,
         "argv": list(argv),
@@ -166,54 +170,71 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     """Loop, select, write."""
-    options, problem = inputs.options, make_problem(inputs)
-    listener.note(f"[model] {len(inputs.groups.prunable)} groups, {problem.constraints}")
-    grams = gather_grams(inputs)
-    evaluator = make_evaluator(inputs, grams, inputs.reward, race=options.evaluate.race)
-    score = LocalScore(evaluator)
-    whole = evaluator.evaluate(all_true(inputs.groups))
-    sign = inputs.metric.sign
-    listener.note(f"[baseline] {inputs.metric.name} {sign * whole.accuracy:.4g} on {whole.rows} rows")
-    journal = Journal(run.path / FOLDER, tensorboard=options.tensorboard)
-    agent = make_agent(problem, options)
+    problem, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
+    listener.note(
+        f"[model] {len(inputs.groups.prunable)} groups that may lose channels, {problem.constraints}"
+    )
+    bench = Bench.of(inputs, scratch)
+    with bench.pool(inputs.reward) as pool:
+        loop = make_loop(run, bench, problem, score_by(pool), listener)
+        try:
+            loop.run()
+        finally:
+            listener.saving(False)
+        finish(run, bench, loop)
+    clear([scratch])
+
+
+def make_loop(run: RunFolder, bench: Bench, problem: Problem, score: Score, listener: Listener) -> Loop:
+    """The loop, where it stopped the last time.
+
+    Raises:
+        DataError: E506, the original itself cannot be scored.
+        UsageError: E208, the checkpoint is damaged.
+    """
+    inputs, options, sign = bench.inputs, bench.inputs.options, bench.inputs.metric.sign
+    (whole,) = score([all_true(inputs.groups)], NO_LEVEL)
+    if whole.accuracy is None:
+        raise DataError("E506", "the original cannot be scored", cause=whole.error)
+    name = inputs.metric.name
+    listener.note(f"[baseline] {name} {sign * whole.accuracy:.4g} on {whole.rows} samples")
+    if whole.rows < FEW:
+        listener.warn(f"W504: candidates are judged on only {whole.rows} samples")
     loop = Loop(
         problem,
-        agent,
+        make_agent(problem, options),
         score,
-        Baseline(whole.accuracy, inputs.metric.name, sign, whole.rows),
-        journal,
+        Baseline(whole.accuracy, name, sign, whole.rows),
+        Journal(run.path / FOLDER, tensorboard=options.tensorboard),
         listener,
         batch=options.batch,
         budget_s=budget_seconds(options.budget),
     )
     loop.resume()
-    try:
-        loop.run()
-    finally:
-        listener.saving(False)
-    finish(run, inputs, loop, grams)
+    return loop
 
 
-def finish(run: RunFolder, inputs: Inputs, loop: Loop, grams: Grams) -> None:
+def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     """Compare the best on the selection split and write the result.
 
     Raises:
+        DataError: E506, nothing could be scored.
         TargetError: E702, no candidate met the target; the nearest was written.
     """
-    problem, listener = loop.problem, loop.listener
+    inputs, problem, listener = bench.inputs, loop.problem, loop.listener
     if not loop.history.known:
-        raise UsageError("E201", "nothing was evaluated", hint="a longer --budget, or more --evaluations")
-    judge = LocalScore(make_evaluator(inputs, grams, inputs.selection, race=False))
+        raise DataError("E506", "no candidate was scored", hint="a longer --budget, or look at the warnings")
+    judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
-    selection = fully_repaired(inputs, inputs.selection) if full else judge.score
+    selection = fully_repaired(inputs, inputs.selection) if full else one_by(judge)
     chosen = select(
         problem,
         loop.agent,
         loop.history,
-        reward=warned(lambda masks: next(iter(loop.score([masks], NO_LEVEL))), listener.warn),
+        reward=warned(one_by(loop.score), listener.warn),
         selection=warned(selection, listener.warn),
     )
-    sign, own = loop.baseline.sign, judge.score(all_true(inputs.groups)).accuracy
+    sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
     originals = {
         "reward": sign * loop.baseline.accuracy,
         "selection": None if own is None else sign * own,

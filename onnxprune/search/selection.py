@@ -7,13 +7,13 @@ from onnxprune.agents.types import Agent, Problem
 from onnxprune.cost import Cost
 from onnxprune.data import Samples
 from onnxprune.environment.rewards import violation
-from onnxprune.errors import DataError
+from onnxprune.errors import DataError, OnnxPruneError
 from onnxprune.masks import Masks, masks_hash
 from onnxprune.measurement import MeasureOptions, SessionSettings, make_session, measure
 from onnxprune.reconstruction import reconstruct
 from onnxprune.search.history import Episode, History, Scored, unpack
 from onnxprune.search.inputs import CALIBRATION_BATCH, Inputs
-from onnxprune.search.scoring import told
+from onnxprune.search.scoring import NO_LEVEL, Score
 
 BEST = 5  # episodes that are compared, beside what the agent proposes
 
@@ -134,6 +134,23 @@ def fully_repaired(inputs: Inputs, samples: Samples) -> ScoreOne:
         return Scored(metric.sign * found.metrics[metric.name], found.samples)
 
     return score
+
+
+def one_by(score: Score) -> ScoreOne:
+    """The same for single masks, on all rows."""
+
+    def scoring(masks: Masks) -> Scored:
+        (scored,) = score([masks], NO_LEVEL)
+        return scored
+
+    return scoring
+
+
+def told(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, OnnxPruneError):
+        return f"{error.code}: {error.message}" + (f" ({error.cause})" if error.cause else "")
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def warned(score: ScoreOne, warn: Callable[[str], None]) -> ScoreOne:

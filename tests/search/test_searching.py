@@ -1,0 +1,268 @@
+"""A whole search in a folder: what it writes, how it goes on, what it refuses before there is a folder."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxprune.data import Samples
+from onnxprune.errors import DataError, OnnxPruneError, TargetError, UnsupportedError, UsageError
+from onnxprune.groups import find_groups
+from onnxprune.masks import load_masks, masks_hash
+from onnxprune.onnx_file import load_graph
+from onnxprune.runs.folder import RunFolder
+from onnxprune.search import Listener, resume, search, start, summary_of
+from onnxprune.search.options import SCHEMA, SearchOptions
+from tests.onnx_file.small_models import parsed
+from tests.search.conftest import killed, lines, options
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+DEATHS = {
+    "in the middle of a batch": (
+        "import onnxprune.search.journal as m\n"
+        "real, calls = m.Journal.pend, []\n"
+        "def pend(*a):\n"
+        "    real(*a)\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 6: die()\n"
+        "m.Journal.pend = pend"
+    ),
+    "before the second checkpoint": (
+        "import onnxprune.search.journal as m\n"
+        "real, calls = m.save_state, []\n"
+        "def save(*a):\n"
+        "    calls.append(1)\n"
+        "    return die() if len(calls) == 2 else real(*a)\n"
+        "m.save_state = save"
+    ),
+    "before the result": "import onnxprune.search.searching as m; m.write_result = die",
+}
+
+
+def run_of(options: SearchOptions, folder: Path, listener: Listener | None = None) -> RunFolder:
+    run = start(options, folder, ["words"])
+    search(run, listener)
+    return run
+
+
+@pytest.fixture
+def finished(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
+    return run_of(options(model, samples), tmp_path / "whole")
+
+
+def result(run: Path) -> dict[str, Any]:
+    """search.json without what depends on time and place."""
+    document: dict[str, Any] = json.loads((run / "search.json").read_text())
+    del document["history"]["seconds"]
+    return {key: value for key, value in document.items() if key not in ("apply", "masks")}
+
+
+def test_it_leaves_masks_that_meet_the_target_and_all_that_is_needed_to_repeat_them(
+    finished: RunFolder, model: Path
+) -> None:
+    groups = find_groups(load_graph(model))
+    masks = load_masks(finished.path / "masks.json", groups)
+    assert masks_hash(masks) == masks_hash(load_masks(finished.path / "masks.npz", groups))
+    found = summary_of(finished)
+    assert found["masks"]["sha256"] == found["best"]["masks"] == masks_hash(masks)
+    assert [target["met"] for target in found["targets"]] == [True]
+    assert found["history"]["evaluations"] == len(lines(finished.path)) == 12
+    assert found["splits"] == {
+        "data": found["splits"]["data"],
+        "calibration": 48,
+        "reward": 12,
+        "selection": 12,
+    }
+    assert found["original"]["reward"] == found["original"]["selection"] == 1.0
+    assert finished.record["status"] == "done"
+    assert set(found["sha256"]) == {"model", "data", "init_policy"}
+    assert SCHEMA.make(SCHEMA.read(finished.path / "config.toml")).agent == "random"
+    assert not (finished.path / "search" / "evaluator").exists()
+
+
+def test_the_best_is_chosen_by_the_selection_split(finished: RunFolder) -> None:
+    finalists = summary_of(finished)["finalists"]
+    assert 1 < len(finalists) <= 6
+    assert finalists[0]["selection"] == max(one["selection"] for one in finalists)
+    assert finalists[0] == summary_of(finished)["best"]
+
+
+def test_the_same_seed_gives_the_same_search_and_another_one_another(
+    finished: RunFolder, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    again = run_of(options(model, samples), tmp_path / "again")
+    assert lines(again.path) == lines(finished.path)
+    assert result(again.path) == result(finished.path)
+    other = run_of(options(model, samples, seed=1), tmp_path / "other")
+    assert lines(other.path) != lines(finished.path)
+
+
+@posix
+@pytest.mark.parametrize("patch", DEATHS.values(), ids=list(DEATHS))
+def test_a_search_that_was_killed_ends_as_one_that_was_not(
+    patch: str, finished: RunFolder, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = start(options(model, samples), tmp_path / "killed", ["words"])
+    killed(run.path, patch)
+    assert json.loads((run.path / "run.json").read_text())["status"] == "running"
+    search(resume(run.path, {}))
+    for name in ("search/episodes.jsonl", "search/updates.jsonl", "masks.json"):
+        assert (run.path / name).read_bytes() == (finished.path / name).read_bytes()
+    assert result(run.path) == result(finished.path)
+
+
+def test_racing_gives_up_some_and_goes_on_bit_for_bit(model: Path, samples: Path, tmp_path: Path) -> None:
+    with np.load(samples) as arrays:
+        more = {name: np.concatenate([array] * 6) for name, array in arrays.items()}
+    np.savez(samples, **more)
+    chosen = options(model, samples, evaluations=32)
+    whole = run_of(chosen, tmp_path / "whole")
+    run = start(chosen, tmp_path / "parts", ["words"])
+    asked: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        search(run, Listener(stop=lambda: bool(asked.append(1)) or len(asked) == 27))
+    assert run.record["status"] == "interrupted"
+    search(resume(run.path, {}))
+    assert lines(run.path) == lines(whole.path)
+    assert summary_of(whole)["history"]["given_up"] > 0
+    for finalist in summary_of(whole)["finalists"]:
+        episode = next(line for line in lines(whole.path) if line["number"] == finalist["episode"])
+        assert episode["rows"] == summary_of(whole)["splits"]["reward"]
+
+
+def test_the_test_part_is_never_read(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxprune.runs import parts
+
+    asked: list[str | None] = []
+    real = parts.open_data
+
+    def opened(*words: Any, **others: Any) -> Samples:
+        asked.append(others["options"].part)
+        return real(*words, **others)
+
+    monkeypatch.setattr(parts, "open_data", opened)
+    run_of(options(model, samples, evaluations=4), tmp_path / "run")
+    assert set(asked) == {"fit", "search"}
+
+
+def test_without_labels_agreement_is_the_accuracy(model: Path, samples: Path, tmp_path: Path) -> None:
+    with np.load(samples) as arrays:
+        np.savez(tmp_path / "bare.npz", x=arrays["x"])
+    run = run_of(options(model, tmp_path / "bare.npz", evaluations=4), tmp_path / "run")
+    assert summary_of(run)["metric"] == "agreement"
+    assert summary_of(run)["original"]["reward"] == 1.0
+
+
+def test_a_metric_that_counts_down_is_told_as_it_counts(model: Path, samples: Path, tmp_path: Path) -> None:
+    chosen = options(model, samples, evaluate__metric="mse", evaluations=8)
+    run = run_of(chosen, tmp_path / "run")
+    found = summary_of(run)
+    assert found["best"]["reward"] >= 0
+    assert found["best"]["selection"] == min(one["selection"] for one in found["finalists"])
+    assert all(line["accuracy"] <= 0 for line in lines(run.path))
+
+
+def test_the_full_repair_may_judge_at_the_end(
+    finished: RunFolder, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    chosen = options(model, samples, evaluate__reconstruct_final=True, evaluate__metric="mse")
+    run = run_of(chosen, tmp_path / "full")
+    light = run_of(options(model, samples, evaluate__metric="mse"), tmp_path / "light")
+    assert lines(run.path) == lines(light.path)
+    assert summary_of(run)["best"]["selection"] != summary_of(light)["best"]["selection"]
+
+
+def test_an_infeasible_target_is_told_before_there_is_a_folder(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TargetError, match="smallest reachable is") as error:
+        start(options(model, samples, target=("macs=1%",)), tmp_path / "run", [])
+    assert error.value.code == "E701"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_with_nothing_to_prune_is_told(samples: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flat.onnx"
+    weight = np.ones((192, 5), np.float32)
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        flat (float[N, 3, 8, 8] x) => (float[N, 5] y) { f = Flatten(x) y = MatMul(f, w) }"""
+    onnx.save(parsed(text, w=weight), path)
+    with pytest.raises(UnsupportedError) as error:
+        start(options(path, samples), tmp_path / "run", [])
+    assert error.value.code == "E402"
+
+
+REFUSED = {
+    "an agent": ({"agent": "cross-entrpy"}, "E201", "unknown --agent 'cross-entrpy'"),
+    "a prior": ({"prior": "luck"}, "E201", "unknown --prior"),
+    "a repair": ({"evaluate__repair": "hope"}, "E201", "unknown --repair"),
+    "a metric": ({"evaluate__metric": "taste"}, "E201", "taste"),
+    "a budget": ({"budget": "20"}, "E202", "--budget 20"),
+    "no evaluations": ({"evaluations": 0}, "E201", "--evaluations 0"),
+    "no rows": ({"evaluate__reward_rows": 0}, "E201", "--reward-rows 0"),
+    "an option of no agent": ({"agent_option": ("size=3",)}, "E201", "unknown option 'size'"),
+    "an option without a value": ({"agent_option": ("size",)}, "E201", "want KEY=VALUE"),
+    "a reward where none is learned from": ({"reward": "r2"}, "E201", "unknown option 'reward'"),
+    "a policy that is not there": ({"init_policy": "p.npz"}, "E201", "no such file"),
+    "random samples": ({"data": "random"}, "E504", "random"),
+}
+
+
+@pytest.mark.parametrize(("given", "code", "told"), REFUSED.values(), ids=list(REFUSED))
+def test_what_makes_no_sense_is_told_before_there_is_a_folder(
+    given: dict[str, Any], code: str, told: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OnnxPruneError, match=told) as error:
+        start(options(model, samples, **given), tmp_path / "run", [])
+    assert error.value.code == code
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_model_other_samples_and_other_options_are_refused(
+    finished: RunFolder, model: Path, samples: Path
+) -> None:
+    with pytest.raises(UsageError, match="run was made for batch 4, got 8"):
+        resume(finished.path, {"batch": 8})
+    with np.load(samples) as arrays:
+        np.savez(samples, **{**arrays, "x": arrays["x"] + 1})
+    with pytest.raises(UsageError, match="run was made for data with sha256"):
+        search(resume(finished.path, {}))
+    changed = onnx.load(model)
+    changed.doc_string = "another"
+    onnx.save(changed, model)
+    with pytest.raises(UsageError, match="run was made for model with sha256"):
+        search(resume(finished.path, {}))
+
+
+def test_the_budget_may_change_and_decides_how_far_it_comes(
+    finished: RunFolder, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = start(options(model, samples, budget="1h"), tmp_path / "run", [])
+    asked: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        search(run, Listener(stop=lambda: bool(asked.append(1)) or len(asked) == 6))
+    search(resume(run.path, {"budget": "0.001s"}))
+    assert summary_of(run)["history"]["evaluations"] == 4
+    search(resume(run.path, {"budget": "1h"}))
+    assert lines(run.path) == lines(finished.path)
+
+
+def test_a_search_that_scored_nothing_is_an_error(model: Path, samples: Path, tmp_path: Path) -> None:
+    run = start(options(model, samples, budget="0.000001s"), tmp_path / "run", [])
+    with pytest.raises(DataError, match="no candidate was scored") as error:
+        search(run)
+    assert error.value.code == "E506"
+    assert run.record["status"] == "failed"
+
+
+def test_a_folder_of_another_command_is_told(finished: RunFolder) -> None:
+    finished.update(command="compress")
+    with pytest.raises(UsageError, match="holds a run of compress") as error:
+        resume(finished.path, {})
+    assert "onnxprune compress --resume" in error.value.hint
