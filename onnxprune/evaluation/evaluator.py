@@ -33,8 +33,9 @@ class EvaluateOptions:
     """How candidates are judged.
 
     Attributes:
-        repair: least-squares; bias, shifts of the means alone; none.
+        repair: least-squares; moments, means and variances of the original; bias, its means alone; none.
         ridge: Damping of least squares, as a share of the mean diagonal of the Gram matrix.
+        stretch: Give the outputs of least squares the variance that they have in the original.
         metric: A name of `METRICS`, package.module:function, or auto: top1 with labels, agreement with the
             original for classes, minus the mean squared error for anything else. Larger is better for all:
             where less is more, the figure is negated.
@@ -48,6 +49,7 @@ class EvaluateOptions:
 
     repair: Method = "least-squares"
     ridge: float = 1e-4
+    stretch: bool = True
     metric: str = "auto"
     batch_size: int = 64
     race: bool = False
@@ -115,7 +117,9 @@ class Evaluator:
         self.settings = SessionSettings(
             options.provider, threads=options.threads, external_folder=groups.graph.path.parent
         )
-        self.repairs = Repairs.of(groups, grams, method=options.repair, ridge=options.ridge)
+        self.repairs = Repairs.of(
+            groups, grams, method=options.repair, ridge=options.ridge, stretch=options.stretch
+        )
         self.judge = self._judge(rewards)
         self.race = Race(options.confidence, options.bound, SPREAD.get(self.judge.metric.name))
 

@@ -1,12 +1,13 @@
 """Repairs from sums are the least squares of `reconstruct` where one node alone lost inputs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, ValueInfoProto, numpy_helper
 
 from onnxprune.evaluation import GramOptions, Repairs, gather
 from onnxprune.groups import Groups, find_groups
@@ -96,7 +97,7 @@ def setting(folder: Path, case: str) -> tuple[Groups, dict[str, NDArray[np.bool_
 @pytest.mark.parametrize("case", CASES)
 def test_least_squares_from_sums_is_that_of_reconstruct(tmp_path: Path, case: str) -> None:
     groups, masks, feed = setting(tmp_path, case)
-    repairs = Repairs.of(groups, gather(groups, [feed]))
+    repairs = Repairs.of(groups, gather(groups, [feed]), stretch=False)
     found = constants(prune(groups, masks, weights=repairs.weights(masks)))
     plain = constants(prune(groups, masks))
     expected = constants(reconstruct(groups, masks, [feed], options=ReconstructOptions(**ALONE)))  # type: ignore[arg-type]
@@ -164,3 +165,30 @@ def test_a_repeated_mask_gives_the_same_weights(tmp_path: Path) -> None:
     again = repairs.weights(masks)
     for name, values in first.items():
         np.testing.assert_array_equal(values, again[name])
+
+
+@pytest.mark.parametrize("method", ["moments", "least-squares"])
+@pytest.mark.parametrize(
+    "case", ["conv", "grouped conv", "transposed conv", "conv with a normalisation", "gemm"]
+)
+def test_outputs_keep_their_means_and_variances(
+    tmp_path: Path, case: str, method: Literal["moments"]
+) -> None:
+    groups, masks, feed = setting(tmp_path, case)
+    masks = {name: np.arange(len(bits)) != 1 for name, bits in masks.items()}  # few: no stretch is cut off
+    weights = Repairs.of(groups, gather(groups, [feed]), method=method).weights(masks)
+    name = {"conv with a normalisation": "y", "gemm": "y"}.get(case, "d")
+    before = value(groups.graph.model, name, feed)
+    after = value(prune(groups, masks, weights=weights), name, feed)
+    axes = tuple(axis for axis in range(before.ndim) if axis != 1)
+    np.testing.assert_allclose(after.mean(axes), before.mean(axes), atol=1e-4)
+    np.testing.assert_allclose(after.std(axes), before.std(axes), rtol=1e-3)
+
+
+def value(made: ModelProto, name: str, feed: dict[str, Array]) -> Array:
+    looked_at = ModelProto()
+    looked_at.CopyFrom(made)
+    del looked_at.graph.output[:]
+    looked_at.graph.output.append(ValueInfoProto(name=name))
+    session = ort.InferenceSession(looked_at.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, feed)[0], np.float64)
