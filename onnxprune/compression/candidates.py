@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from onnxprune.data import Samples
-from onnxprune.data.callables import is_callable_spec
-from onnxprune.data.samples import Batch
-from onnxprune.errors import UsageError
 from onnxprune.measurement import (
     Measurement,
     MeasureOptions,
@@ -20,70 +17,11 @@ from onnxprune.measurement import (
     measure,
     record,
 )
-from onnxprune.measurement.metrics import METRICS
+from onnxprune.measurement.choice import Metric
 from onnxprune.onnx_file import Graph
 
-LOWER_IS_BETTER = frozenset({"mse", "kl"})
 CANDIDATES = ("pruned", "reconstructed", "student")
 MOST_RECORDED = 1 << 30  # bytes of outputs held in memory
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What models are judged by.
-
-    Attributes:
-        name: As `measure` knows it.
-        labelled: It compares with labels; else with the original.
-    """
-
-    name: str
-    labelled: bool
-
-    @property
-    def sign(self) -> int:
-        """Of a figure, so that more is better."""
-        return -1 if self.name in LOWER_IS_BETTER else 1
-
-    @property
-    def measured(self) -> tuple[str, ...]:
-        """All metrics worth telling beside it."""
-        if self.name == "top1":
-            return ("top1", "agreement")
-        return ("agreement", "cosine", "kl") if self.name == "agreement" else (self.name,)
-
-
-def choose_metric(wanted: str, graph: Graph, search: Samples) -> Metric:
-    """The metric asked for; by itself top1 with labels, agreement for classes, mse for anything else.
-
-    Raises:
-        UsageError: E201, a name that is not known.
-    """
-    if wanted != "auto":
-        if wanted not in METRICS and not is_callable_spec(wanted):
-            known = ", ".join(METRICS)
-            raise UsageError(
-                "E201", f"unknown metric '{wanted}'", hint=f"{known}, or package.module:function"
-            )
-        return Metric(wanted, wanted not in METRICS or METRICS[wanted].needs_labels)
-    if not gives_classes(graph):
-        return Metric("mse", labelled=False)
-    if search.labelled and are_classes(next(iter(search.batches(1)))):
-        return Metric("top1", labelled=True)
-    return Metric("agreement", labelled=False)
-
-
-def gives_classes(graph: Graph) -> bool:
-    """Whether the only output looks like the scores of classes: (N, C) floats, C at least two."""
-    if len(graph.outputs) != 1:
-        return False
-    shape = graph.shapes.get(graph.outputs[0].name, ())
-    dtype = graph.outputs[0].dtype
-    return len(shape) == 2 and shape[1] > 1 and dtype is not None and np.dtype(dtype).kind not in "iub"
-
-
-def are_classes(batch: Batch) -> bool:
-    return batch.labels is not None and batch.labels.size == len(batch) and batch.labels.dtype.kind in "iu"
 
 
 @dataclass(frozen=True)

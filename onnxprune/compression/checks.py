@@ -8,23 +8,20 @@ from typing import Any
 import onnxruntime
 
 from onnxprune.allocation import ALLOCATIONS
-from onnxprune.compression.candidates import Metric, are_classes, gives_classes
 from onnxprune.compression.config import values_of
 from onnxprune.compression.files import OURS
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
-from onnxprune.data import Batch
 from onnxprune.errors import DataError, UsageError
 from onnxprune.groups import Groups
-from onnxprune.measurement.metrics import METRICS
+from onnxprune.measurement.choice import Metric, require_labels
 from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.reconstruction import METHODS
 from onnxprune.target import require_reachable
 
-FIRST = 64  # rows whose labels are looked at
 # Key of the configuration, flag, least value.
 LEAST = (
     ("samples", "--samples", 1),
@@ -91,30 +88,8 @@ def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:
                 f"{samples.source} has too few rows: none is left for the {name} part",
                 hint="fit, search and test take a half, a quarter and a quarter of undivided samples",
             )
-    if metric.name not in METRICS or not metric.labelled:
-        return
     for name, samples in (("search", parts.search), ("test", parts.test)):
-        if not samples.labelled:
-            raise DataError(
-                "E504",
-                f"{metric.name} needs labels: {samples.source} has none, and gives the {name} part",
-                hint="--metric agreement needs none",
-            )
-        check_labels(metric, next(iter(samples.batches(FIRST))), samples.source, graph)
-
-
-def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> None:
-    """Raises: DataError: E503, the first labels are no classes of this model."""
-    hint = "--metric agreement needs none"
-    if metric.name == "top1" and not are_classes(batch):
-        raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
-    if batch.labels is None or not gives_classes(graph):
-        return
-    classes, low, high = graph.shapes[graph.outputs[0].name][1], batch.labels.min(), batch.labels.max()
-    if low < 0 or high >= classes:
-        raise DataError(
-            "E503", f"{source}: labels {low} to {high} for a model of {classes} classes", hint=hint
-        )
+        require_labels(metric, samples, name, graph)
 
 
 def check_distinct(options: CompressOptions, inputs: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
-from onnxprune.compression.candidates import choose_metric
 from onnxprune.compression.checks import (
     check_apart,
     check_distinct,
@@ -27,6 +26,7 @@ from onnxprune.compression.options import CompressOptions
 from onnxprune.compression.report import report_box
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
 from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.measurement.choice import choose_metric
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups

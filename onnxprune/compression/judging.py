@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from onnxprune.compression.boxes import Work, with_weights
-from onnxprune.compression.candidates import Bench, best_of, choose_metric, make_bench, present
+from onnxprune.compression.candidates import Bench, best_of, make_bench, present
 from onnxprune.cost import Cost, CostModel
 from onnxprune.data import Samples
 from onnxprune.errors import DataError
 from onnxprune.groups import find_groups
 from onnxprune.measurement import BenchOptions, Contender, Measurement, Protocol, SessionSettings, bench
+from onnxprune.measurement.choice import choose_metric
 from onnxprune.onnx_file import Graph, load_graph, save_model
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.runs.folder import read_json, write_json
