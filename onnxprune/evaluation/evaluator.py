@@ -17,7 +17,7 @@ from onnxprune.evaluation.repairs import METHODS, Method, Repairs
 from onnxprune.evaluation.rewards import SPREAD, Figures, Judge, check_rows, rows_of
 from onnxprune.groups import Groups
 from onnxprune.masks import check_masks
-from onnxprune.measurement.choice import metric_for
+from onnxprune.measurement.choice import Metric, metric_for
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.measurement.running import run_batch
 from onnxprune.measurement.session import Session, SessionSettings, make_session
@@ -122,6 +122,16 @@ class Evaluator:
         )
         self.judge = self._judge(rewards)
         self.race = Race(options.confidence, options.bound, SPREAD.get(self.judge.metric.name))
+
+    @property
+    def metric(self) -> Metric:
+        """What candidates are judged by; an accuracy is its figure times its sign."""
+        return self.judge.metric
+
+    @property
+    def rows(self) -> int:
+        """Samples of a full evaluation."""
+        return self.judge.rows.count
 
     def _judge(self, rewards: Sequence[Batch]) -> Judge:
         graph, options = self.groups.graph, self.options
