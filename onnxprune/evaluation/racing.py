@@ -2,11 +2,15 @@
 
 A candidate runs on growing parts of the rows, and after each the figure that it could reach on all of them
 is bounded from above; under the level that counts it is given up: the races of Maron & Moore (Hoeffding
-Races, NeurIPS 1993), with differences to an incumbent on the same rows (their BRACE, Moore & Lee, ICML
-1994): rows that are hard for both no longer add to the variance.
+Races, NeurIPS 1993), with the figures of an incumbent on the same rows beside them (as in BRACE, Moore &
+Lee, ICML 1994): rows that are hard for both no longer add to the variance.
 
+    seen        c - b * i + b * mean of i on all rows,  c the candidate's figures, i the incumbent's
     normal      mean + z * sqrt(variance / n * (1 - n / N))
     bernstein   mean + sqrt(2 variance L / n) + 3 range L / n,  L = ln(3 / delta)
+
+For normal, b is that of the regression estimator (Cochran, Sampling Techniques, 1977, section 7.3): plain
+differences, b = 1, blame a candidate for rows on which the incumbent was lucky. bernstein takes b = 1.
 
 bernstein is the bound of Audibert, Munos & Szepesvári (2007), equation 1, as in Mnih et al., Empirical
 Bernstein Stopping (ICML 2008); it holds for any distribution and any n, and needs figures of a known range.
@@ -67,19 +71,31 @@ def reach_of(figures: Floats, incumbent: Floats | None, rows: int, race: Race) -
         race: The bound.
     """
     count = len(figures)
-    seen = figures.astype(np.float64)
-    start = 0.0
-    if incumbent is not None:
-        seen, start = seen - incumbent[:count], float(incumbent.mean(dtype=np.float64))
-    estimate = start + float(seen.mean())
+    beside = None if incumbent is None else incumbent[:count]
+    exact = race.bound == "bernstein" and race.spread is not None
+    if beside is None or incumbent is None:
+        seen = figures.astype(np.float64)
+    else:
+        slope = 1.0 if exact else slope_of(figures, beside)
+        seen = figures - slope * (beside - incumbent.mean(dtype=np.float64))
+    estimate = float(seen.mean())
     if count >= rows:
-        return Reach(estimate, estimate)
+        return Reach(float(figures.mean()), float(figures.mean()))
     delta = (1 - race.confidence) / max(1, len(looks_of(rows)) - 1)
-    if race.bound == "bernstein" and race.spread is not None:
-        spread = race.spread if incumbent is None else 2 * race.spread
+    if exact:
+        spread = (race.spread or 0.0) * (1 if beside is None else 2)
         return Reach(estimate, estimate + bernstein(seen, spread, delta))
     spread = float(np.ptp(figures)) if race.spread is None else race.spread
     return Reach(estimate, estimate + normal(seen, rows, delta, spread=spread))
+
+
+def slope_of(figures: Floats, beside: Floats) -> float:
+    """How much of what the incumbent gains on a row a candidate gains too, from 0 to 1."""
+    variance = float(beside.var())
+    if variance == 0:
+        return 0.0
+    covariance = float((figures * beside).mean() - figures.mean() * beside.mean())
+    return min(1.0, max(0.0, covariance / variance))
 
 
 def bernstein(seen: Floats, spread: float, delta: float) -> float:
