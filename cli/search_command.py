@@ -132,4 +132,11 @@ def listener_of(output: Output, request: StopRequest, step: Callable[..., None])
     def saving(heard: bool) -> None:
         request.listening = heard
 
-    return Listener(output.note, output.warn, told, stop=lambda: request.asked, saving=saving)
+    return Listener(
+        note=output.note,
+        detail=output.detail,
+        warn=output.warn,
+        step=told,
+        stop=lambda: request.asked,
+        saving=saving,
+    )

@@ -41,11 +41,13 @@ class Saved:
         agent: Its state.
         updates: Batches that it was told.
         elapsed_s: Time spent so far.
+        scoring_s: Of it, until scores came back.
     """
 
     agent: dict[str, Any]
     updates: int
     elapsed_s: float
+    scoring_s: float
 
 
 class Journal:
@@ -76,7 +78,7 @@ class Journal:
         state = load_state(self.path(CHECKPOINT))
         try:
             sizes = {name: int(state["sizes"][name]) for name in KEPT}
-            saved = Saved(**{name: state[name] for name in ("agent", "updates", "elapsed_s")})
+            saved = Saved(**{name: state[name] for name in ("agent", "updates", "elapsed_s", "scoring_s")})
             for name, size in sizes.items():
                 cut(self.path(name), size)
             with self.path(EPISODES).open(encoding="utf-8") as lines:

@@ -45,6 +45,7 @@ class Listener:
 
     Attributes:
         note: Told what goes on, in words.
+        detail: Told of each batch, in words.
         warn: Told what limits the result, and of episodes that failed.
         step: Told after each evaluation how far it is.
         stop: Asked after each evaluation; True saves and raises KeyboardInterrupt.
@@ -52,6 +53,7 @@ class Listener:
     """
 
     note: Callable[[str], None] = unheard
+    detail: Callable[[str], None] = unheard
     warn: Callable[[str], None] = unheard
     step: Callable[[Progress], None] = unheard
     stop: Callable[[], bool] = never

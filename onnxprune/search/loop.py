@@ -61,6 +61,7 @@ class Loop:
         self.history = History(self.baseline.rows)
         self.updates = 0
         self.reward: float | None = None
+        self.scoring_s = 0.0
         self._before = 0.0  # seconds of earlier starts
         self._began = self.clock()
 
@@ -80,7 +81,7 @@ class Loop:
             self.journal.begin()
             return
         self.agent.restore(saved.agent)
-        self.updates, self._before = saved.updates, saved.elapsed_s
+        self.updates, self._before, self.scoring_s = saved.updates, saved.elapsed_s, saved.scoring_s
 
     def run(self) -> History:
         """Evaluate until it is enough, in place; everything that was tried.
@@ -99,7 +100,9 @@ class Loop:
                 self.listener.note(f"the agent has nothing more to try after {len(self.history)} evaluations")
                 break
             hashes = [masks_hash(candidate.masks) for candidate in candidates]
+            began = self.clock()
             scored = self.score_missing(candidates, hashes)
+            self.scoring_s += self.clock() - began
             self.tell(candidates, self.episodes(candidates, hashes, scored))
         return self.history
 
@@ -112,9 +115,18 @@ class Loop:
         self.updates += 1
         self.reward = finite.get("reward", self.reward)
         self.journal.record(episodes, self.history, finite, self.elapsed_s)
-        self.journal.save(Saved(self.agent.state(), self.updates, self.elapsed_s), self.history)
+        saved = Saved(self.agent.state(), self.updates, self.elapsed_s, self.scoring_s)
+        self.journal.save(saved, self.history)
         self._progress(())
+        self.listener.detail(self._told(finite))
         self._stop()
+
+    def _told(self, figures: Figures) -> str:
+        """A batch in words."""
+        best, sign = self.history.best, self.baseline.sign
+        found = "none yet" if best is None else f"{sign * (best.accuracy or 0.0):.4g} (episode {best.number})"
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        return f"update {self.updates}: {len(self.history)} evaluations, best {found}; {told or 'no figures'}"
 
     def episodes(
         self, candidates: Sequence[Candidate], hashes: Sequence[str], scored: Mapping[str, Scored]

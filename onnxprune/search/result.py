@@ -1,19 +1,21 @@
 """What a search leaves: the masks, and search.json with everything needed to repeat it."""
 
+import io
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnxprune.agents.types import Problem
+from onnxprune.agents.types import Problem, State
 from onnxprune.masks import masks_hash, save_masks
+from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs.folder import RunFolder, read_json, write_json
 from onnxprune.search.history import History
 from onnxprune.search.inputs import Inputs, prune_options
 from onnxprune.search.selection import Finalist, Selection
 from onnxprune.target import reachable
 
-MASKS, ARRAYS, RESULT = "masks.json", "masks.npz", "search.json"
+MASKS, ARRAYS, RESULT, POLICY = "masks.json", "masks.npz", "search.json", "policy.pt"
 FORMAT = 1
 COPIED = ("argv", "versions", "processor", "seed", "sha256", "options")  # from run.json
 
@@ -27,6 +29,7 @@ class Found:
         selection: The finalists.
         originals: Figure of the original by split, as the metric counts.
         seconds: The search took.
+        scoring_s: Of these, until scores came back.
     """
 
     inputs: Inputs
@@ -35,6 +38,7 @@ class Found:
     selection: Selection
     originals: dict[str, float | None]
     seconds: float
+    scoring_s: float
 
 
 def write_result(run: RunFolder, found: Found) -> None:
@@ -61,11 +65,33 @@ def write_result(run: RunFolder, found: Found) -> None:
             "best": finalist_document(best, sign),
             "targets": verdicts(problem, best),
             "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],
-            "history": {**found.history.summary(), "seconds": round(found.seconds, 1)},
+            "history": {
+                **found.history.summary(),
+                "seconds": round(found.seconds, 1),
+                "scoring_seconds": round(found.scoring_s, 1),
+            },
             "masks": {"path": str(run.path / MASKS), "sha256": masks_hash(best.masks)},
             "apply": apply_command(run.path, inputs),
         },
     )
+
+
+def write_policy(folder: Path, learnt: State | None) -> None:
+    """policy.pt, what a search on another model can begin with, in place; nothing where nothing was learnt.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+    """
+    if learnt is None:
+        return
+    import torch  # noqa: PLC0415 - only agents that need it learn
+
+    memory = io.BytesIO()
+    torch.save(learnt, memory)
+    part = folder / f".{POLICY}.part"
+    with disk_errors(folder / POLICY, memory.tell()):
+        part.write_bytes(memory.getbuffer())
+        part.replace(folder / POLICY)
 
 
 def splits(inputs: Inputs, history: History) -> dict[str, Any]:

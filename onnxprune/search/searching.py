@@ -41,13 +41,21 @@ from onnxprune.search.journal import FOLDER, Journal, board
 from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
-from onnxprune.search.result import ARRAYS, MASKS, RESULT, Found, write_result
+from onnxprune.search.result import (
+    ARRAYS,
+    MASKS,
+    POLICY,
+    RESULT,
+    Found,
+    summary_of,
+    write_result,
+)
 from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
 from onnxprune.search.selection import fully_repaired, one_by, select, warned
 
 SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
 FEW = 100  # samples, below which figures are doubtful
-OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, FOLDER)
+OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
 
 
 def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
@@ -143,6 +151,9 @@ def search(run: RunFolder, listener: Listener | None = None) -> None:
     options = options_of(run)
     inputs = open_inputs(options)
     require_same(run, identity(options, inputs.groups))
+    if complete(run, options):
+        listener.note("all evaluations were done before")
+        return
     with locked(run.path), recorded(run):
         clear(half_written(run.path))
         SCHEMA.write(run.path / CONFIG, options)
@@ -153,6 +164,16 @@ def search(run: RunFolder, listener: Listener | None = None) -> None:
         carry_out(run, inputs, listener)
 
 
+def complete(run: RunFolder, options: SearchOptions) -> bool:
+    """Whether a run has its result, and no budget ended it early."""
+    if run.record["status"] != "done" or not all(
+        (run.path / name).exists() for name in (MASKS, ARRAYS, RESULT)
+    ):
+        return False
+    done = summary_of(run)["history"]["evaluations"]
+    return bool(done >= options.evaluations)
+
+
 def recording(run: RunFolder, listener: Listener) -> Listener:
     """The listener, with everything written to log.txt and warnings to run.json too."""
 
@@ -160,12 +181,16 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
         run.log(text)
         listener.note(text)
 
+    def detail(text: str) -> None:
+        run.log(text)
+        listener.detail(text)
+
     def warn(text: str) -> None:
         run.log(f"warning: {text}")
         run.warn(text)
         listener.warn(text)
 
-    return replace(listener, note=note, warn=warn)
+    return replace(listener, note=note, detail=detail, warn=warn)
 
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
@@ -224,6 +249,7 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     inputs, problem, listener = bench.inputs, loop.problem, loop.listener
     if not loop.history.known:
         raise DataError("E506", "no candidate was scored", hint="a longer --budget, or look at the warnings")
+    listener.note("comparing the best on the selection split")
     judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
     selection = fully_repaired(inputs, inputs.selection) if full else one_by(judge)
@@ -239,7 +265,7 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
         "reward": sign * loop.baseline.accuracy,
         "selection": None if own is None else sign * own,
     }
-    write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s))
+    write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s, loop.scoring_s))
     if chosen.best.violation > 0:
         raise TargetError(
             "E702",

@@ -2,17 +2,30 @@
 
 import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from onnxprune.agents.controls import Control
+from onnxprune.agents.table import AGENTS, AgentKind
+from onnxprune.agents.types import Candidate
 from onnxprune.data import Samples
-from onnxprune.errors import DataError, OnnxPruneError, TargetError, UnsupportedError, UsageError
+from onnxprune.errors import (
+    DataError,
+    OnnxPruneError,
+    RuntimeProblem,
+    TargetError,
+    UnsupportedError,
+    UsageError,
+)
 from onnxprune.groups import find_groups
-from onnxprune.masks import load_masks, masks_hash
+from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, resume, search, start, summary_of
@@ -57,7 +70,7 @@ def finished(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
 def result(run: Path) -> dict[str, Any]:
     """search.json without what depends on time and place."""
     document: dict[str, Any] = json.loads((run / "search.json").read_text())
-    del document["history"]["seconds"]
+    del document["history"]["seconds"], document["history"]["scoring_seconds"]
     return {key: value for key, value in document.items() if key not in ("apply", "masks")}
 
 
@@ -82,6 +95,19 @@ def test_it_leaves_masks_that_meet_the_target_and_all_that_is_needed_to_repeat_t
     assert set(found["sha256"]) == {"model", "data", "init_policy"}
     assert SCHEMA.make(SCHEMA.read(finished.path / "config.toml")).agent == "random"
     assert not (finished.path / "search" / "evaluator").exists()
+
+
+def test_a_finished_search_is_not_done_again_unless_its_result_is_gone(
+    finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, masks = result(finished.path), finished.path / "masks.json"
+    content = masks.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("onnxprune.search.searching.carry_out", None)
+        search(resume(finished.path, {}))
+    masks.unlink()
+    search(resume(finished.path, {}))
+    assert (masks.read_bytes(), result(finished.path)) == (content, before)
 
 
 def test_the_best_is_chosen_by_the_selection_split(finished: RunFolder) -> None:
@@ -178,6 +204,27 @@ def test_the_full_repair_may_judge_at_the_end(
     assert summary_of(run)["best"]["selection"] != summary_of(light)["best"]["selection"]
 
 
+class Whole(Control):
+    """Never prunes anything."""
+
+    def proposals(self) -> Iterator[Candidate]:
+        yield Candidate(all_true(self.problem.groups), "all of it")
+
+
+def test_where_no_candidate_meets_the_target_the_nearest_is_written_and_the_exit_code_says_so(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = AgentKind("whole", lambda problem, _options: Whole(problem), "for tests")
+    monkeypatch.setitem(AGENTS, "whole", kind)
+    run = start(options(model, samples, agent="whole"), tmp_path / "run", [])
+    with pytest.raises(TargetError, match="no candidate met") as error:
+        search(run)
+    assert (error.value.code, error.value.exit_code) == ("E702", 7)
+    assert [target["met"] for target in summary_of(run)["targets"]] == [False]
+    assert lines(run.path)[0]["violation"] == pytest.approx(1.0, rel=1e-4)
+    assert (run.path / "masks.json").is_file()
+
+
 def test_an_infeasible_target_is_told_before_there_is_a_folder(
     model: Path, samples: Path, tmp_path: Path
 ) -> None:
@@ -222,6 +269,47 @@ def test_what_makes_no_sense_is_told_before_there_is_a_folder(
         start(options(model, samples, **given), tmp_path / "run", [])
     assert error.value.code == code
     assert not (tmp_path / "run").exists()
+
+
+def test_figures_go_to_tensorboard_where_asked_for(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder.endswith("tb")
+
+        def add_scalar(self, name: str, _value: float, step: int) -> None:
+            seen.append((name, step))
+
+        def flush(self) -> None:
+            return
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    run_of(options(model, samples, tensorboard=True), tmp_path / "run")
+    assert [step for name, step in seen if name == "best"] == [4, 8, 12]
+
+
+def test_without_tensorboard_it_is_told_before_there_is_a_folder(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(RuntimeProblem, match="tensorboard is not installed"):
+        start(options(model, samples, tensorboard=True), tmp_path / "run", [])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_begun_over_what_it_reads(finished: RunFolder, model: Path, tmp_path: Path) -> None:
+    inside = finished.path / "masks.npz"
+    with pytest.raises(UsageError, match="which --force removes"):
+        start(options(model, inside), finished.path, [], force=True)
+    with pytest.raises(UsageError, match="holds a run") as error:
+        start(options(model, inside), finished.path, [])
+    assert "onnxprune search --resume" in error.value.hint
+    assert tmp_path in inside.parents
 
 
 def test_another_model_other_samples_and_other_options_are_refused(
