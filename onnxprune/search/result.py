@@ -12,7 +12,7 @@ from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs.folder import RunFolder, read_json, write_json
 from onnxprune.search.history import History
 from onnxprune.search.inputs import Inputs, prune_options
-from onnxprune.search.selection import Finalist, Selection
+from onnxprune.search.selection import Finalist, Selection, figure_of
 from onnxprune.target import reachable
 
 MASKS, ARRAYS, RESULT, POLICY = "masks.json", "masks.npz", "search.json", "policy.pt"
@@ -106,17 +106,13 @@ def splits(inputs: Inputs, history: History) -> dict[str, Any]:
 
 def finalist_document(finalist: Finalist, sign: int) -> dict[str, Any]:
     """Figures as the metric counts, not as the agent is told."""
-
-    def figure(accuracy: float | None) -> float | None:
-        return None if accuracy is None else sign * accuracy
-
     return {
         "masks": masks_hash(finalist.masks),
         "note": finalist.note,
         "episode": finalist.episode,
         "cost": vars(finalist.cost),
-        "reward": figure(finalist.reward),
-        "selection": figure(finalist.selection),
+        "reward": figure_of(finalist.reward, sign),
+        "selection": figure_of(finalist.selection, sign),
         "kept": {name: int(bits.sum()) for name, bits in finalist.masks.items()},
     }
 

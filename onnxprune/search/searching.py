@@ -51,7 +51,7 @@ from onnxprune.search.result import (
     write_result,
 )
 from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
-from onnxprune.search.selection import fully_repaired, one_by, select, warned
+from onnxprune.search.selection import figure_of, fully_repaired, one_by, select, warned
 
 SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
 FEW = 100  # samples, below which figures are doubtful
@@ -196,9 +196,7 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     """Loop, select, write."""
     problem, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
-    listener.note(
-        f"[model] {len(inputs.groups.prunable)} groups that may lose channels, {problem.constraints}"
-    )
+    listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {problem.constraints}")
     bench = Bench.of(inputs, scratch)
     with bench.pool(inputs.reward) as pool:
         loop = make_loop(run, bench, problem, score_by(pool), listener)
@@ -222,7 +220,7 @@ def make_loop(run: RunFolder, bench: Bench, problem: Problem, score: Score, list
     if whole.accuracy is None:
         raise DataError("E506", "the original cannot be scored", cause=whole.error)
     name = inputs.metric.name
-    listener.note(f"[baseline] {name} {sign * whole.accuracy:.4g} on {whole.rows} samples")
+    listener.note(f"[baseline] {name} {figure_of(whole.accuracy, sign):.4g} on {whole.rows} samples")
     if whole.rows < FEW:
         listener.warn(f"W504: candidates are judged on only {whole.rows} samples")
     loop = Loop(
@@ -262,8 +260,8 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     )
     sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
     originals = {
-        "reward": sign * loop.baseline.accuracy,
-        "selection": None if own is None else sign * own,
+        "reward": figure_of(loop.baseline.accuracy, sign),
+        "selection": figure_of(own, sign),
     }
     write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s, loop.scoring_s))
     if chosen.best.violation > 0:

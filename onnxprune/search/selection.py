@@ -20,6 +20,11 @@ BEST = 5  # episodes that are compared, beside what the agent proposes
 ScoreOne = Callable[[Masks], Scored]
 
 
+def figure_of(accuracy: float | None, sign: int) -> float | None:
+    """An accuracy as its metric counts; a zero without a sign."""
+    return None if accuracy is None else sign * accuracy + 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Finalist:
     """A candidate for the result.
