@@ -56,5 +56,5 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	@echo "up to 600 MB to download and 1.7 GB on disk with torch's CPU build (TORCH_INDEX chooses it); more with CUDA."
 	$(make_venv)
 	$(INSTALL_TORCH)
-	$(PIP_INSTALL) -e '.[dev,torch]'
+	$(PIP_INSTALL) -e '.[dev,torch,agents,gymnasium,distributed]'
 	@touch $@ $(VENV)/.installed-demo

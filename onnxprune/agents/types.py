@@ -125,6 +125,10 @@ class Agent(ABC):
         """What it would propose now if it had to choose, beside the best that it was told of."""
         return []
 
+    def carried(self) -> State | None:
+        """What a search on another model can set out with; None where nothing was learnt that fits others."""
+        return None
+
     @abstractmethod
     def state(self) -> State:
         """All that `restore` needs to go on bit for bit: numbers, strings, arrays, tensors, lists, dicts."""

@@ -48,6 +48,7 @@ from onnxprune.search.result import (
     RESULT,
     Found,
     summary_of,
+    write_policy,
     write_result,
 )
 from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
@@ -263,6 +264,7 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
         "reward": figure_of(loop.baseline.accuracy, sign),
         "selection": figure_of(own, sign),
     }
+    write_policy(run.path, loop.agent.carried())
     write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s, loop.scoring_s))
     if chosen.best.violation > 0:
         raise TargetError(

@@ -141,6 +141,24 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(
     assert result(run.path) == result(finished.path)
 
 
+def test_the_agent_that_learns_goes_on_bit_for_bit_and_leaves_its_policy(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch_geometric")
+    chosen = options(model, samples, agent="gat-ppo", evaluations=16)
+    whole = run_of(chosen, tmp_path / "whole")
+    run = start(chosen, tmp_path / "parts", ["words"])
+    asked: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        search(run, Listener(stop=lambda: bool(asked.append(1)) or len(asked) == 9))
+    search(resume(run.path, {}))
+    for name in ("search/episodes.jsonl", "search/updates.jsonl", "masks.json"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+    policy = str(whole.path / "policy.pt")
+    carried = run_of(options(model, samples, agent="gat-ppo", init_policy=policy), tmp_path / "carried")
+    assert lines(carried.path)[-4:] != lines(whole.path)[8:12]
+
+
 def test_racing_gives_up_some_and_goes_on_bit_for_bit(model: Path, samples: Path, tmp_path: Path) -> None:
     with np.load(samples) as arrays:
         more = {name: np.concatenate([array] * 6) for name, array in arrays.items()}

@@ -1,0 +1,215 @@
+"""gat-ppo: proposes masks by a policy that looks at the whole graph, and learns from their accuracy."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
+from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
+from onnxprune.agents.gat_ppo.options import GatPpoOptions
+from onnxprune.agents.gat_ppo.policy import Network, Policy
+from onnxprune.agents.gat_ppo.rollout import QUANTITIES, Walk, roll_out, states_of
+from onnxprune.agents.gat_ppo.transfer import carried, take_over
+from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
+from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
+from onnxprune.allocation import ALLOCATIONS, allocate
+from onnxprune.environment import Episode, EpisodeOptions, Judge, RewardOptions, Task
+from onnxprune.errors import OnnxPruneError
+from onnxprune.masks import Masks, masks_hash
+from onnxprune.observation import ObservationGraph, observe
+
+Floats = NDArray[np.float64]
+SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
+DEFAULT = GatPpoOptions()
+
+
+class GatPpo(Agent):
+    """A policy over keep bits, trained by PPO on batches of episodes.
+
+    The first batch, with `warm_start`, is what every allocation makes of the prior criterion; the best of
+    them is where the policy sets out.
+    """
+
+    def __init__(self, problem: Problem, options: GatPpoOptions = DEFAULT) -> None:
+        super().__init__(problem)
+        self.options = options
+        self.observation = look(problem)
+        wiring = wiring_of(hetero_data(self.observation))
+        sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(problem.seed)
+            self.network = Network(sizes, 2 * len(QUANTITIES), options)
+            self.policy = Policy(self.network, wiring, options)
+        if options.init_policy:
+            take_over(self.network, Path(options.init_policy), self.observation, options)
+        self.optimizer = optimizer_of(self.policy, options)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.generator = torch.Generator().manual_seed(problem.seed)
+        self.task = Task.of(problem.cost_model, target=problem.target, constraints=problem.constraints)
+        self.judge = Judge(options.constraint, RewardOptions(options.reward))
+        self.elites = Elites(problem.order, max(1, options.elites))
+        self.told = 0
+        self.opening = opening(problem) if options.warm_start and options.prior_weight else []
+        self.walk: Walk | None = None
+        self.set_out(problem.project(prior_scores(problem)))
+
+    def set_out(self, masks: Masks) -> None:
+        """Make the policy's likeliest masks these, in place."""
+        weight = self.options.prior_weight
+        logits = boundary_logits(masks, prior_scores(self.problem), weight=weight)
+        self.policy.prior.copy_(torch.from_numpy(self.problem.order.join(logits)))
+
+    def episode(self) -> Episode:
+        """A new one."""
+        options = self.options
+        return Episode(self.task, EpisodeOptions(options.episode, options.rounds, options.constraint))
+
+    def ask(self, count: int) -> list[Candidate]:
+        """What is left of the opening, else so many episodes."""
+        if self.opening:
+            return self.opening[:count]
+        self.policy.noise = self.falling(self.options.noise_floor)
+        self.walk = roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
+        return [Candidate(episode.masks(), "sampled") for episode in self.walk.episodes]
+
+    def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
+        """Learn from them; figures of the update."""
+        self.told += len(outcomes)
+        rewards = [self.judge.reward(outcome.accuracy, outcome.violation) for outcome in outcomes]
+        for candidate, outcome in zip(candidates, outcomes, strict=True):
+            if outcome.feasible and outcome.accuracy is not None:
+                self.elites.add(candidate.masks, outcome.accuracy)
+        figures = {"reward": float(np.mean(rewards))}
+        if self.opening:
+            self.opening = self.opening[len(candidates) :]
+            if self.elites.best is not None:
+                self.set_out(self.elites.best)
+            return figures
+        assert self.walk is not None
+        figures |= self.learn(self.walk, rewards, [outcome.violation for outcome in outcomes])
+        self.walk = None
+        return figures
+
+    def learn(self, walk: Walk, rewards: Sequence[float], violations: Sequence[float]) -> Figures:
+        """A few epochs of PPO, in place."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.falling(self.options.rate_floor)
+        steps = walk.state.shape[1]
+        found, returns = advantages(walk.values, torch.tensor(rewards), self.options.gae_lambda)
+        batch = Batch(
+            walk.states,
+            walk.state.flatten(),
+            walk.turn.flatten(0, 1).float(),
+            walk.actions,
+            walk.shifts,
+            walk.bits,
+            standardised(found.flatten()),
+            returns.flatten(),
+            torch.tensor(violations).repeat_interleave(steps),
+        )
+        entropy = self.options.entropy * self.falling(0.0)
+        return update(
+            self.policy, self.optimizer, batch, self.elite(), options=self.options, entropy_weight=entropy
+        )
+
+    def active(self, count: int) -> Tensor:
+        """(E, G) where so many episodes explore; in one group at least."""
+        groups = self.policy.wiring.groups
+        share = self.falling(min(1.0, self.options.focus / groups))
+        draws = torch.rand(count, groups, generator=self.generator)
+        return (draws < share) | (draws == draws.amin(1, keepdim=True))
+
+    def falling(self, floor: float) -> float:
+        """From 1 at the first evaluation to `floor` at the last."""
+        return floor + (1 - floor) * max(0.0, 1 - self.told / max(1, self.problem.evaluations))
+
+    def elite(self) -> Elite | None:
+        """The best masks so far; None where none are imitated."""
+        if not self.elites.found or not self.options.imitation or self.options.episode != "one-shot":
+            return None
+        weights, bits = torch.from_numpy(self.elites.weights()), torch.from_numpy(self.elites.rows())
+        return Elite(bits, weights)
+
+    def final(self) -> list[Candidate]:
+        """The likeliest bits, step by step."""
+        episode = self.episode()
+        while not episode.done:
+            with torch.no_grad():
+                outlook = self.policy(states_of([episode], self.problem))
+                logits = self.policy.shifted(outlook, outlook.mean)[0]
+            episode.act(logits.numpy() > 0, logits.double().numpy())
+        return [Candidate(episode.masks(), "greedy")]
+
+    def state(self) -> State:
+        """All of it; tensors among numbers and strings."""
+        return deepcopy(
+            {
+                "policy": self.policy.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "judge": self.judge.state(),
+                "elites": self.elites.state(),
+                "told": self.told,
+                "opening": len(self.opening),
+            }
+        )
+
+    def carried(self) -> State:
+        """The network without what belongs to this model alone."""
+        return carried(self.network, self.observation, self.options)
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`, in place."""
+        state = deepcopy(state)
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.judge.restore(state["judge"])
+        self.elites.restore(state["elites"])
+        self.told = int(state["told"])
+        self.opening = self.opening[len(self.opening) - int(state["opening"]) :]
+
+
+def look(problem: Problem) -> ObservationGraph:
+    """The observation, with every criterion that the problem can give; the others are marked as missing."""
+    scores: dict[str, Mapping[str, Floats]] = {}
+    for name in SEEN:
+        try:
+            scores[name] = problem.scores(name)
+        except OnnxPruneError:
+            scores[name] = {}
+    return observe(problem.groups, problem.cost_model, scores)
+
+
+def prior_scores(problem: Problem) -> dict[str, Floats]:
+    """The prior's scores; groups without one are indifferent."""
+    found = problem.scores(problem.prior)
+    return {g.name: np.asarray(found.get(g.name, np.zeros(g.channels))) for g in problem.groups.prunable}
+
+
+def opening(problem: Problem) -> list[Candidate]:
+    """Distinct masks that the allocations make of the prior."""
+    scores, found = prior_scores(problem), dict[str, Candidate]()
+    for how in ALLOCATIONS:
+        masks = allocate(
+            scores, problem.cost_model, target=problem.target, constraints=problem.constraints, how=how
+        )
+        found.setdefault(masks_hash(masks), Candidate(masks, f"{problem.prior} {how}"))
+    return list(found.values())
+
+
+def optimizer_of(policy: Policy, options: GatPpoOptions) -> torch.optim.Optimizer:
+    """Adam over the network, the encoder only where it is not frozen, and over this model's own biases."""
+    network = policy.network
+    if options.freeze_encoder:
+        network.encoder.requires_grad_(requires_grad=False)
+    general = [p for p in network.parameters() if p.requires_grad]
+    own: list[Any] = [policy.group_bias, policy.channel_bias, policy.log_std]
+    groups = [{"params": general, "lr": options.network_rate}, {"params": own, "lr": options.instance_rate}]
+    return torch.optim.Adam(groups, eps=1e-5)
