@@ -10,6 +10,10 @@ step and rank the place of a preference among all (0 the lowest, C - 1 at most):
 
     value = w^2 C * (1 kept, 0 dropped, -1 gone) + rank
 
+That is the order "bits". It fills what is left of a bound with the most preferred of the dropped, wherever
+they are: an agent that wants all of one group and little of another may find both whole. The order "ratios"
+compares bits inside a group only, and scales the groups' sampled shares alike until the bounds are met.
+
 Shares of kept channels in two steps of at most w channels differ by at least 1 / w^2, and mean ranks by
 less than C. All values are whole numbers, so that their sums are exact.
 """
@@ -52,6 +56,24 @@ def in_order(task: Task, bits: Bits, preferences: Floats | None, alive: Bits) ->
     ranks = 0.0 if preferences is None else np.unique(preferences, return_inverse=True)[1]
     level = np.where(alive, np.asarray(bits, bool).astype(np.float64), -1.0)
     return np.asarray(level * (task.widest**2 * count) + ranks, np.float64)
+
+
+def in_ratios(task: Task, values: Floats) -> Floats:
+    """(C,) values in the order of `in_order` within each group, by the sampled shares between groups.
+
+    With q the place of a channel in its group (0 first, 1 last) and r the share of the group that was
+    sampled-kept, -q / r makes one threshold keep shares in proportion to those sampled.
+    """
+    kept = values >= task.widest**2 * len(task.order)  # rank 0 of the level of kept channels, and above
+    parts = []
+    for by_group, bits in zip(
+        task.order.split(values).values(), task.order.split(kept).values(), strict=True
+    ):
+        count = len(by_group)
+        place = np.empty(count)
+        place[np.argsort(-by_group, kind="stable")] = (np.arange(count) + 0.5) / count
+        parts.append(-place / max(bits.mean(), 0.5 / count))
+    return np.concatenate(parts)
 
 
 def projected(task: Task, values: Floats, *, target: Target, most: Counts) -> Masks:

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.environment.decoding import check, first, in_order, projected, rounded_up
+from onnxprune.environment.decoding import check, first, in_order, in_ratios, projected, rounded_up
 from onnxprune.environment.task import Task
 from onnxprune.errors import UsageError
 from onnxprune.masks import Masks
@@ -27,6 +27,7 @@ Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Kind = Literal["one-shot", "rounds", "group-wise"]
 Constraint = Literal["project", "lagrangian", "penalty"]
+Order = Literal["bits", "ratios"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class EpisodeOptions:
         rounds: Steps of "rounds".
         constraint: "project": masks meet every bound, whatever was sampled. "lagrangian", "penalty": they are
             what was sampled, made valid by rounding up, and the reward sees to the bounds.
+        order: Between groups, where they are projected: "bits" or "ratios"; see decoding.py.
         fill: After all sampled-kept channels, take sampled-dropped ones while the bounds allow. Without,
             masks stop at the sampled-kept channels, rounded up to allowed counts. For "project" only.
     """
@@ -46,10 +48,11 @@ class EpisodeOptions:
     rounds: int = 3
     constraint: Constraint = "project"
     fill: bool = True
+    order: Order = "bits"
 
     def __post_init__(self) -> None:
         """Raises: UsageError: E201, a value that is unknown or out of its range."""
-        for name, kinds in (("kind", Kind), ("constraint", Constraint)):
+        for name, kinds in (("kind", Kind), ("constraint", Constraint), ("order", Order)):
             value = getattr(self, name)
             if value not in get_args(kinds):
                 raise UsageError(
@@ -129,6 +132,8 @@ class Episode:
             return first(task, values, least)
         target = task.partway(self.step, self.steps) if options.kind == "rounds" else task.target
         most = least if not options.fill else np.add.reduceat(alive.astype(np.int64), task.order.starts[:-1])
+        if options.order == "ratios":
+            values = in_ratios(task, values)
         return projected(task, values, target=target, most=most)
 
     def masks(self) -> Masks:

@@ -111,7 +111,7 @@ def test_probabilities_are_those_of_the_distributions(problem: Problem) -> None:
     torch.testing.assert_close(
         of_shifts, Normal(outlook.mean, outlook.log_std.exp()).log_prob(actions.shifts)
     )
-    logits = outlook.logits + actions.shifts[:, agent.policy.wiring.group_of]
+    logits = outlook.logits + (actions.shifts * outlook.reach)[:, agent.policy.wiring.group_of]
     torch.testing.assert_close(of_bits, Bernoulli(logits=logits).log_prob(actions.bits))
     assert agent.policy.entropy(outlook, actions.shifts) == pytest.approx(
         float(Bernoulli(logits=logits).entropy().mean()), rel=1e-5
@@ -144,7 +144,9 @@ def test_the_gradient_before_any_update_is_the_policy_gradient(problem: Problem,
 
 def test_advantages_of_one_step_are_reward_less_value() -> None:
     value = torch.tensor([0.1, 0.2, 0.3])
-    outlook = Outlook(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value, value)
+    outlook = Outlook(
+        torch.zeros(3, 1), torch.ones(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value, value
+    )
     found, returns = advantages(outlook, torch.tensor([1.0, 0.0, -1.0]), 0.95)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.9, -0.2, -1.3]))
     torch.testing.assert_close(returns[:, 0], torch.tensor([1.0, 0.0, -1.0]))
@@ -152,7 +154,9 @@ def test_advantages_of_one_step_are_reward_less_value() -> None:
 
 def test_advantages_at_lambda_one_are_whole_returns() -> None:
     value = torch.tensor([0.1, 0.7, -0.4, 0.2])  # two episodes of two steps
-    outlook = Outlook(torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value, value)
+    outlook = Outlook(
+        torch.zeros(4, 1), torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value, value
+    )
     found, returns = advantages(outlook, torch.tensor([1.0, -1.0]), 1.0)
     torch.testing.assert_close(returns, torch.tensor([[1.0, 1.0], [-1.0, -1.0]]))
     torch.testing.assert_close(found, returns - value.reshape(2, 2))

@@ -27,8 +27,9 @@ def walks(draw: st.DrawFn, constraint: str) -> tuple[str, Constraints, Target, E
     bounds = tuple(Bound(quantity, draw(shares), relative=True) for quantity in sorted(quantities))
     aligned = st.sampled_from((Alignment(1, 1), Alignment(4, 4), Alignment(4, 16)))
     constraints = Constraints(draw(aligned), draw(st.sampled_from((0.0, 0.1, 0.3, 3))))
+    order = draw(st.sampled_from(("bits", "ratios")))
     options = EpisodeOptions(
-        draw(st.sampled_from(KINDS)), draw(st.integers(1, 4)), constraint, fill=draw(st.booleans())
+        draw(st.sampled_from(KINDS)), draw(st.integers(1, 4)), constraint, draw(st.booleans()), order
     )
     return draw(st.sampled_from(NAMES)), constraints, Target(bounds), options, draw(st.integers(0, 999))
 
@@ -230,3 +231,37 @@ def test_options_that_make_no_sense_are_refused(wrong: dict) -> None:
 def test_a_model_with_nothing_to_prune_is_refused(stuck) -> None:
     with pytest.raises(UnsupportedError, match="E402"):
         Task.of(stuck, target=parse_target(["macs=50%"]), constraints=FREE)
+
+
+@SOME
+@given(st.sampled_from(NAMES), st.integers(0, 999), st.integers(20, 80))
+def test_ratios_scale_the_sampled_shares_alike(cost_models, name: str, seed: int, percent: int) -> None:
+    """A group that was sampled fuller than another is never left emptier, but for the step that ends it."""
+    target = Target((Bound("macs", Fraction(percent, 100), relative=True),))
+    if (task := task_of(cost_models[name], target, FREE)) is None:
+        return
+    rng = np.random.default_rng(seed)
+    shares = rng.uniform(0.2, 1, len(task.order.names))
+    bits = rng.random(len(task.order)) < shares[task.order.group_of]
+    episode = Episode(task, EpisodeOptions(order="ratios"))
+    episode.act(bits, rng.standard_normal(len(task.order)))
+    sampled = [part.mean() for part in task.order.split(bits).values()]
+    kept = [part.mean() for part in task.order.split(episode.bits).values()]
+    steps = [1.5 / len(part) for part in task.order.split(bits).values()]
+    for a in range(len(kept)):
+        for b in range(len(kept)):
+            if sampled[a] >= sampled[b]:
+                assert kept[a] + steps[a] >= min(1.0, kept[b]) - steps[b] or kept[a] == 1
+
+
+def test_ratios_fill_all_groups_alike_where_bits_fill_the_preferred(cost_models) -> None:
+    task = Task.of(cost_models[NAMES[0]], target=parse_target(["macs=60%"]), constraints=FREE)
+    bits = np.arange(len(task.order)) % 4 == 0
+    preferences = -task.order.group_of.astype(float)
+    spreads = []
+    for order in ("bits", "ratios"):
+        episode = Episode(task, EpisodeOptions(order=order))
+        episode.act(bits, preferences)
+        assert within(task, episode.bits, task.target)
+        spreads.append(np.ptp([part.mean() for part in task.order.split(episode.bits).values()]))
+    assert spreads[1] < spreads[0]

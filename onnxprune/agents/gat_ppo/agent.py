@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +26,7 @@ from onnxprune.observation import ObservationGraph, observe
 Floats = NDArray[np.float64]
 SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
 DEFAULT = GatPpoOptions()
+LEAST_NOISE = 1e-3
 
 
 class GatPpo(Agent):
@@ -39,19 +39,19 @@ class GatPpo(Agent):
     def __init__(self, problem: Problem, options: GatPpoOptions = DEFAULT) -> None:
         super().__init__(problem)
         self.options = options
+        self.task = Task.of(problem.cost_model, target=problem.target, constraints=problem.constraints)
         self.observation = look(problem)
         wiring = wiring_of(hetero_data(self.observation))
         sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
             self.network = Network(sizes, 2 * len(QUANTITIES), options)
-            self.policy = Policy(self.network, wiring, options)
+            self.policy = Policy(self.network, wiring, deviations(self.task, options))
         if options.init_policy:
             take_over(self.network, Path(options.init_policy), self.observation, options)
         self.optimizer = optimizer_of(self.policy, options)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(problem.seed)
-        self.task = Task.of(problem.cost_model, target=problem.target, constraints=problem.constraints)
         self.judge = Judge(options.constraint, RewardOptions(options.reward))
         self.elites = Elites(problem.order, max(1, options.elites))
         self.told = 0
@@ -68,7 +68,10 @@ class GatPpo(Agent):
     def episode(self) -> Episode:
         """A new one."""
         options = self.options
-        return Episode(self.task, EpisodeOptions(options.episode, options.rounds, options.constraint))
+        return Episode(
+            self.task,
+            EpisodeOptions(options.episode, options.rounds, options.constraint, order=options.order),
+        )
 
     def ask(self, count: int) -> list[Candidate]:
         """What is left of the opening, else so many episodes."""
@@ -210,6 +213,16 @@ def optimizer_of(policy: Policy, options: GatPpoOptions) -> torch.optim.Optimize
     if options.freeze_encoder:
         network.encoder.requires_grad_(requires_grad=False)
     general = [p for p in network.parameters() if p.requires_grad]
-    own: list[Any] = [policy.group_bias, policy.channel_bias, policy.log_std]
-    groups = [{"params": general, "lr": options.network_rate}, {"params": own, "lr": options.instance_rate}]
+    groups = [
+        {"params": general, "lr": options.network_rate},
+        {"params": [policy.group_bias, policy.log_std], "lr": options.group_rate},
+        {"params": [policy.channel_bias], "lr": options.channel_rate},
+    ]
     return torch.optim.Adam(groups, eps=1e-5)
+
+
+def deviations(task: Task, options: GatPpoOptions) -> Tensor:
+    """(G,) of the groups' shifts at the start, as shares of their channels."""
+    steps = [float(np.median(np.diff(rungs))) / rungs[-1] if len(rungs) > 1 else 0.0 for rungs in task.rungs]
+    shares = np.maximum(options.group_noise, options.step_noise * np.array(steps))
+    return torch.tensor(np.maximum(shares, LEAST_NOISE), dtype=torch.float32)

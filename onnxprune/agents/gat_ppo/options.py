@@ -17,19 +17,23 @@ class GatPpoOptions:
         layers: Rounds of messages.
         prior_weight: Of the prior criterion's standardised scores in the logits; 0: no prior at all.
         warm_start: Begin with every allocation of the prior, and set out from the best of them.
-        group_noise: Standard deviation, at the start, of what is added to all logits of a group together:
+        group_noise: Standard deviation, at the start, of the share of a group that is kept more or less:
             exploration of how many channels a group keeps, which independent bits hardly move.
+        step_noise: The same at least, in aligned steps of the group: less would not move an aligned count.
         focus: An episode explores in some groups, drawn anew for each; the others take what is likeliest.
             All groups at the first evaluation, about so many at the last: few changes at a time show better
             what each is worth.
         noise_floor: Share of the exploration (of that deviation, and of the bits' temperature) that is left
             at the last evaluation; it falls linearly.
         ratio: "bit": the probability ratio of every bit is clipped by itself; "joint": their product.
-        clip: Of the ratios (Schulman et al., 2017, equation 7).
+        clip: Of the bits' ratios (Schulman et al., 2017, equation 7).
+        group_clip: Of the shifts' ratios. There are few shifts and each moves many channels, so that a batch
+            tells more of them, and a step may be longer: evolution strategies go a whole deviation.
         epochs: Of updates on one batch of episodes, at most.
-        kl_stop: Mean KL divergence a bit at which they end early.
+        kl_stop, group_kl_stop: Mean KL divergence a bit, or a shift, at which they end early.
         network_rate: Learning rate of encoder and heads (Adam).
-        instance_rate: Of the biases of this model's groups and channels, which no other model shares.
+        group_rate, channel_rate: Of the biases of this model's groups (of shares) and channels (of logits),
+            which no other model has.
         rate_floor: Share of the rates that is left at the last evaluation; they fall linearly.
         entropy: Weight of the bits' entropy at the start; it falls to 0.
         value_weight: Of the value's error in the loss.
@@ -40,6 +44,8 @@ class GatPpoOptions:
         gae_lambda: Of advantages in episodes of several steps (Schulman et al., 2016); discount 1.
         episode: "one-shot", "rounds" or "group-wise".
         rounds: Of an episode of rounds.
+        order: How sampled bits become masks within the bounds: "ratios" scales the shares of all groups
+            alike, "bits" keeps what was sampled in one order of all channels.
         reward: A kind of self-competition: "percentile", "record", "r2" or "ema".
         constraint: "project", "lagrangian" or "penalty".
         freeze_encoder: Only the heads and the instance's biases learn.
@@ -53,15 +59,19 @@ class GatPpoOptions:
     layers: int = 3
     prior_weight: float = 1.5
     warm_start: bool = True
-    group_noise: float = 0.7
+    group_noise: float = 0.12
+    step_noise: float = 0.5
     focus: float = 4.0
     noise_floor: float = 0.3
     ratio: Literal["bit", "joint"] = "bit"
     clip: float = 0.2
+    group_clip: float = 0.6
     epochs: int = 4
     kl_stop: float = 0.02
+    group_kl_stop: float = 0.2
     network_rate: float = 1e-3
-    instance_rate: float = 3e-2
+    group_rate: float = 2e-2
+    channel_rate: float = 5e-2
     rate_floor: float = 0.1
     entropy: float = 1e-3
     value_weight: float = 0.5
@@ -71,6 +81,7 @@ class GatPpoOptions:
     gae_lambda: float = 0.95
     episode: Literal["one-shot", "rounds", "group-wise"] = "one-shot"
     rounds: int = 3
+    order: Literal["ratios", "bits"] = "ratios"
     reward: Literal["percentile", "record", "r2", "ema"] = "percentile"
     constraint: Literal["project", "lagrangian", "penalty"] = "project"
     freeze_encoder: bool = False
@@ -78,7 +89,7 @@ class GatPpoOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        for name in ("encoder", "ratio", "episode", "reward", "constraint"):
+        for name in ("encoder", "ratio", "episode", "order", "reward", "constraint"):
             kinds = get_args(get_type_hints(GatPpoOptions)[name])
             require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
@@ -89,7 +100,22 @@ class GatPpoOptions:
         require(
             0 <= self.rate_floor <= 1 and 0 <= self.gae_lambda <= 1, "rate_floor and gae_lambda are shares"
         )
-        weights = (self.prior_weight, self.group_noise, self.entropy, self.value_weight, self.imitation)
+        weights = (
+            self.prior_weight,
+            self.group_noise,
+            self.step_noise,
+            self.entropy,
+            self.value_weight,
+            self.imitation,
+        )
         require(min(weights) >= 0 and self.elites >= 0, "weights, noise and elites are not below 0")
-        rates = (self.network_rate, self.instance_rate, self.kl_stop, self.max_grad_norm)
+        rates = (
+            self.network_rate,
+            self.group_rate,
+            self.channel_rate,
+            self.kl_stop,
+            self.group_kl_stop,
+            self.group_clip,
+            self.max_grad_norm,
+        )
         require(min(rates) > 0, "rates, kl_stop and max_grad_norm are above 0")

@@ -1,7 +1,10 @@
 """The policy: a probability for every channel to stay, and a value of the state.
 
-    group shift  s_g ~ N(mu_g, sigma_g)                     how much of a group stays
-    keep bit     b_c ~ Bernoulli(sigmoid(z_c + s_g(c)))     which of its channels
+    group shift  s_g ~ N(mu_g, sigma_g)                             a share of the group more, or less
+    keep bit     b_c ~ Bernoulli(sigmoid(z_c + r_g(c) s_g(c)))      which of its channels
+
+r_g is how far the logits of the group reach from its first channel to its last, so that a shift of 0.1 keeps
+about a tenth of the channels more however sharp the logits have become.
 
 Independent bits alone hardly move the size of a group (its standard deviation grows with the root of its
 channels only), so a shift of all logits of a group is drawn first. Both are actions: both have a probability
@@ -22,6 +25,7 @@ from onnxprune.agents.gat_ppo.options import GatPpoOptions
 
 DYNAMIC = 2  # features of a channel that change in an episode: its bit, and whether it is decided now
 HALF_LOG_2PI = 0.9189385332046727
+LEAST_REACH = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,14 @@ class Outlook:
 
     Attributes:
         logits: (U, C) without the groups' shifts.
+        reach: (U, G) of the logits of each group.
         mean, log_std: (U, G), (G,) of the shifts.
         noise: Temperature of the bits.
         value, cost_value: (U,) expected return, and expected violation.
     """
 
     logits: Tensor
+    reach: Tensor
     mean: Tensor
     log_std: Tensor
     noise: float
@@ -67,6 +73,7 @@ class Outlook:
         """The outlook of each step, from the index (S,) of its state."""
         return Outlook(
             self.logits[states],
+            self.reach[states],
             self.mean[states],
             self.log_std,
             self.noise,
@@ -121,6 +128,17 @@ def head(size: int, *hidden: int) -> nn.Sequential:
     return nn.Sequential(*parts, last)
 
 
+def reach_of(logits: Tensor, wiring: Wiring) -> Tensor:
+    """(U, C) -> (U, G): the range of evenly spaced logits with the spread that these have."""
+    groups = wiring.groups
+    count = torch.bincount(wiring.group_of, minlength=groups).to(logits.dtype)
+    zeros = torch.zeros(len(logits), groups, dtype=logits.dtype)
+    mean = zeros.index_add(1, wiring.group_of, logits) / count
+    apart = (logits - mean[:, wiring.group_of]).square()
+    variance = zeros.index_add(1, wiring.group_of, apart) / count
+    return (12 * variance).sqrt().clamp(min=LEAST_REACH)
+
+
 class Policy(nn.Module):
     """The network on one model, with the prior's logits and this model's own biases.
 
@@ -132,23 +150,24 @@ class Policy(nn.Module):
 
     prior: Tensor
 
-    def __init__(self, network: Network, wiring: Wiring, options: GatPpoOptions) -> None:
+    def __init__(self, network: Network, wiring: Wiring, deviations: Tensor) -> None:
         super().__init__()
         self.network, self.wiring, self.noise = network, wiring, 1.0
         self.register_buffer("prior", torch.zeros(len(wiring.channels)))
         self.group_bias = nn.Parameter(torch.zeros(wiring.groups))
         self.channel_bias = nn.Parameter(torch.zeros(len(wiring.channels)))
-        self.log_std = nn.Parameter(torch.full((wiring.groups,), log(max(options.group_noise, 1e-4))))
+        self.log_std = nn.Parameter(deviations.log())
 
     def forward(self, states: States) -> Outlook:
         logits, mean, value, cost_value = self.network(states, self.wiring)
         logits = logits + self.prior + self.channel_bias
         log_std = self.log_std + log(self.noise)
-        return Outlook(logits, mean + self.group_bias, log_std, self.noise, value, cost_value)
+        reach = reach_of(logits.detach(), self.wiring)
+        return Outlook(logits, reach, mean + self.group_bias, log_std, self.noise, value, cost_value)
 
     def shifted(self, outlook: Outlook, shifts: Tensor) -> Tensor:
         """(S, C) logits with the shifts (S, G) of their groups."""
-        return outlook.logits + shifts[:, self.wiring.group_of]
+        return outlook.logits + (shifts * outlook.reach)[:, self.wiring.group_of]
 
     def draw(self, outlook: Outlook, active: Tensor, generator: torch.Generator) -> Actions:
         """One action for each step; groups that are not active (S, G) take what is likeliest."""

@@ -112,6 +112,7 @@ def joined(
         rows(list(bits)),
         Outlook(
             rows([o.logits for o in outlooks]),
+            rows([o.reach for o in outlooks]),
             rows([o.mean for o in outlooks]),
             outlooks[0].log_std,
             outlooks[0].noise,

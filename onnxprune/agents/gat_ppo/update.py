@@ -44,7 +44,7 @@ class Elite:
 
 @dataclass(frozen=True)
 class Losses:
-    """Of one pass over a batch; `kl` a bit, or a shift where that is larger."""
+    """Of one pass over a batch; KL divergences a bit and a shift."""
 
     total: Tensor
     policy: Tensor
@@ -52,6 +52,7 @@ class Losses:
     entropy: Tensor
     imitation: Tensor
     kl: Tensor
+    group_kl: Tensor
     clipped: Tensor
 
 
@@ -76,8 +77,10 @@ def losses(
         imitation = -(likelihood * elite.weights).sum()
     total = surrogate + options.value_weight * value - entropy_weight * entropy
     with torch.no_grad():
-        kl = torch.maximum(divergence(change_shifts, shift_turn), divergence(change_bits, batch.turn))
-    return Losses(total + options.imitation * imitation, surrogate, value, entropy, imitation, kl, clipped)
+        kl, group_kl = divergence(change_bits, batch.turn), divergence(change_shifts, shift_turn)
+    return Losses(
+        total + options.imitation * imitation, surrogate, value, entropy, imitation, kl, group_kl, clipped
+    )
 
 
 Change = tuple[Tensor, Tensor]  # of log probabilities, and where they count
@@ -91,7 +94,7 @@ def surrogate_loss(
         change = sum((part * turn).sum(1) for part, turn in (shifts, bits))
         assert isinstance(change, Tensor)
         return clipped_loss(change[:, None], torch.ones_like(change[:, None]), advantage, options.clip)
-    of_shifts, first = clipped_loss(*shifts, advantage, options.clip)
+    of_shifts, first = clipped_loss(*shifts, advantage, options.group_clip)
     of_bits, second = clipped_loss(*bits, advantage, options.clip)
     return of_shifts + of_bits, (first + second) / 2
 
@@ -99,10 +102,10 @@ def surrogate_loss(
 def clipped_loss(change: Tensor, turn: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
     """Mean over what was decided; ratios are exp(change), advantages (S,) are shared."""
     ratio, gain = change.exp(), advantage[:, None]
-    bounded = ratio.clamp(1 - clip, 1 + clip)
+    bounded = ratio.clamp(1 / (1 + clip), 1 + clip)
     count = turn.sum().clamp(min=1)
     loss = -(torch.minimum(ratio * gain, bounded * gain) * turn).sum() / count
-    clipped = (((ratio - 1).abs() > clip) * turn).sum() / count
+    clipped = ((bounded != ratio) * turn).sum() / count
     return loss, clipped.detach()
 
 
@@ -137,10 +140,11 @@ def update(
             "entropy": found.entropy.item(),
             "imitation_loss": found.imitation.item(),
             "kl": found.kl.item(),
+            "group_kl": found.group_kl.item(),
             "clip_fraction": found.clipped.item(),
             "update_epochs": float(epoch + 1),
         }
-        if epoch and figures["kl"] > options.kl_stop:
+        if epoch and (figures["kl"] > options.kl_stop or figures["group_kl"] > options.group_kl_stop):
             break
         optimizer.zero_grad()
         found.total.backward()
