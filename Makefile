@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # TORCH_INDEX=url of PyTorch's CPU wheels spares a Linux machine without a GPU gigabytes of CUDA packages;
-# make demo TORCH= goes without torch, and so without distillation
+# make demo TORCH= goes without torch, and so without distillation and the agent that learns
 TORCH_INDEX ?=
 TORCH ?= torch
 PYTEST_ARGS ?= --numprocesses=auto
@@ -39,16 +39,16 @@ define make_venv
 	|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install pip; }
 endef
 
-INSTALL_TORCH = $(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+INSTALL_TORCH = $(PIP_INSTALL) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch torch-geometric
 
-# Without torch the demo does everything but distillation, and says so.
+# Without torch the demo does everything but distillation, its search goes to a simpler agent, and it says so.
 $(VENV)/.installed-demo: pyproject.toml constraints.txt
-	@echo "Installing onnxprune with numpy, scipy, onnx, ONNX Runtime, click, rich$(if $(TORCH), and torch) into $(abspath $(VENV)):"
+	@echo "Installing onnxprune with numpy, scipy, onnx, ONNX Runtime, click, rich$(if $(TORCH), torch and torch-geometric) into $(abspath $(VENV)):"
 	@echo "up to 340 MB to download and 650 MB on disk (on x86-64; ONNX Runtime with GPU support is most of it)$(if $(TORCH),;)"
 	@$(if $(TORCH),echo "torch's CPU build adds 200 MB and 700 MB (TORCH_INDEX chooses it); with CUDA it is several times that.",true)
 	$(make_venv)
 	$(PIP_INSTALL) -e .
-	$(if $(TORCH),$(INSTALL_TORCH) || echo "torch could not be installed; the demo goes without distillation",@true)
+	$(if $(TORCH),$(INSTALL_TORCH) || echo "torch could not be installed; the demo goes without distillation, and a simpler agent searches",@true)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

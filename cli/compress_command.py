@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from onnxprune.cli.compress_report import print_summary
 from onnxprune.cli.console import Output
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
+from onnxprune.cli.search_bar import SearchBar
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.compression import Listener, RunFolder, compress, resume, start, summary_of
 from onnxprune.compression.config import make_options, read_config
@@ -52,7 +54,7 @@ def command(
     force: bool,
     given: Values,
 ) -> int:
-    """Inspect, prune, reconstruct, distill, measure and report MODEL, in a folder that can stop and go on.
+    """Search, prune, reconstruct, distill, measure and report MODEL, in a folder that can stop and go on.
 
     \b
         onnxprune compress model.onnx -o runs/a --target macs=50% --data train.npz --test test.npz
@@ -61,13 +63,17 @@ def command(
     Samples need no labels. Weights and channels come from one part of them, every choice from another, the
     figures at the end from a third. The best of the pruned, the reconstructed and the distilled model is
     RUN/final.onnx.
+
+    An agent searches for the channels that are missed least. --criterion is what it sets out from. An
+    --allocation without an --agent means no search, as --agent none does: criterion and allocation decide.
     """
     values = (read_config(config) if config else {}) | given | ({"model": str(model)} if model else {})
-    with stop_request() as request:
+    with stop_request() as request, ExitStack() as stack:
         run = begin(context.meta["argv"], values, (out, resumed), force=force)
         try:
-            compress(run, listener_of(output, request))
+            compress(run, listener_of(output, request, SearchBar(output, stack)))
         except (KeyboardInterrupt, SystemExit) as end:
+            stack.close()
             output.note(f"saved; continue with: onnxprune compress --resume {shlex.quote(str(run.path))}")
             output.finish({"run": run.path, "status": run.record["status"]})
             return request.exit_code if request.asked else exit_code(end)
@@ -99,12 +105,13 @@ def begin(
     return start(make_options(values), out, argv, force=force)
 
 
-def listener_of(output: Output, request: StopRequest) -> Listener:
+def listener_of(output: Output, request: StopRequest, bar: SearchBar) -> Listener:
     def box(name: str, state: str) -> None:
+        bar.close()
         if state != "done":
             output.note(f"[{name}] {STATES[state]}")
 
     def saving(heard: bool) -> None:
         request.listening = heard
 
-    return Listener(output.note, output.warn, box, stop=lambda: request.asked, saving=saving)
+    return Listener(output.note, output.warn, box, bar.step, lambda: request.asked, saving)

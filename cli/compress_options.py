@@ -7,8 +7,21 @@ from onnxprune.compression.config import KEYS
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {
     "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB; repeatable."),
-    "prune.criterion": ("NAME", "How much a channel matters; auto takes the most promising."),
-    "prune.allocation": ("NAME", "How much of each group goes."),
+    "search.agent": ("NAME", "Who chooses what goes: auto, none, or one of `onnxprune search --agents`."),
+    "search.agent_option": ("KEY=VALUE", "An option of the agent; repeatable."),
+    "search.evaluations": ("N", "Candidates to evaluate."),
+    "search.batch": ("N", "Candidates between two updates of the agent."),
+    "search.budget": ("TIME", "No update begins after 90s, 20m or 1.5h of searching."),
+    "search.reward": ("KIND", "percentile, record, r2 or ema, of agents that learn from rewards."),
+    "search.reward_rows": ("N", "Samples that candidates are judged on; half of the search part at most."),
+    "search.calibration_rows": ("N", "Samples of the fit part that candidates are repaired by."),
+    "search.race": ("", "Give up candidates early that fall behind."),
+    "search.workers": ("N", "Processes that evaluate; 0 for this one alone."),
+    "prune.criterion": (
+        "NAME",
+        "How much a channel matters; auto takes the most promising. A search begins with it.",
+    ),
+    "prune.allocation": ("NAME", "How much of each group goes; given without --agent, nothing is searched."),
     "prune.align": ("N", "auto, or a number of channels."),
     "prune.device": ("NAME", "Where the model will run, for --align auto."),
     "prune.min_keep": ("SHARE", "Least share, or number, of channels kept in each group."),
@@ -59,6 +72,9 @@ TOLD: dict[str, tuple[str, str]] = {
     "images.colors": ("rgb|bgr|gray", "What the model wants; image files only."),
 }
 FLAGS = {
+    "search.batch": "--search-batch",
+    "search.calibration_rows": "--search-calibration",
+    "search.race": "--race/--no-race",
     "reconstruct.enabled": "--reconstruct/--no-reconstruct",
     "reconstruct.method": "--reconstruct-method",
     "reconstruct.rows": "--calibration",
@@ -72,6 +88,7 @@ FLAGS = {
 
 ALL = Told(TOLD, KEYS, FLAGS)
 HELP_SECTIONS = {
+    "Search": words_of(ALL, "search"),
     "Pruning": words_of(ALL, "prune") | {"target", "shape"},
     "Reconstruction": words_of(ALL, "reconstruct"),
     "Distillation": words_of(ALL, "distill"),

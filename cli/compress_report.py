@@ -27,6 +27,8 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
         for model in models
     ]
     output.table(headings, rows)
+    if summary["search"] is not None:
+        output.line(searched(summary["search"]))
     for target in summary["targets"]:
         state = "met" if target["met"] else "MISSED"
         output.line(f"target {target['target']}: {state}, {percent(target['share'], 1)} left")
@@ -40,6 +42,17 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
     final = summary["final"]
     output.line(f"* best on the search part, and so the result: {final['from']}.onnx, also written as")
     output.line(f"  {final['path']}")
+
+
+def searched(search: dict[str, Any]) -> str:
+    """Who chose the channels, in one line."""
+    metric, best, whole = search["metric"], search["best"], search["original"]
+    figures = ", ".join(
+        f"{figure(metric, best[split])} of {figure(metric, whole[split])} on the {split} split"
+        for split in ("reward", "selection")
+        if None not in (best[split], whole[split])
+    )
+    return f"channels chosen by {search['agent']}, the best of {search['evaluations']} evaluations: {figures}"
 
 
 def figure(metric: str, value: float) -> str:

@@ -9,7 +9,7 @@ import click
 
 from onnxprune.cli.console import Output
 from onnxprune.cli.demo_report import document, print_end
-from onnxprune.cli.demo_steps import UNALIGNED, compare_times, look, run_all
+from onnxprune.cli.demo_steps import COMPARED, compare_times, look, run_all
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import output_options
 from onnxprune.compression import summary_of
@@ -29,8 +29,8 @@ from onnxprune.runs.folder import check_new
 def command(output: Output, keep: Path | None, force: bool) -> None:
     """Compress a ResNet-20 that was trained on CIFAR-10 to half its MACs, and tell what that gained and lost.
 
-    It takes a few minutes on two cores. Weights are learned from 1,500 images, all that is chosen is chosen
-    on 500 others; 2,000 test images are looked at once, at the end.
+    It takes a few minutes on two cores. An agent tries 64 ways to remove channels. Weights are learned from
+    1,500 images, all that is chosen is chosen on 500 others; 2,000 test images are read once, at the end.
     """
     with demo_folder(keep, force=force) as folder:
         look(output)
@@ -56,5 +56,6 @@ def demo_folder(keep: Path | None, *, force: bool) -> Iterator[Path]:
         return
     check_new(keep, "compress", force=force)
     if keep.exists():
-        check_output(keep / UNALIGNED, force)
+        for name in COMPARED.values():
+            check_output(keep / name, force)
     yield keep

@@ -2,16 +2,18 @@
 
 import importlib.util
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource
 from onnxprune.cli.inspect_tables import print_groups, print_head
+from onnxprune.cli.search_bar import SearchBar
 from onnxprune.cli.timing import load_subjects, make_contenders, print_latency
 from onnxprune.compression import CompressOptions, Listener, RunFolder, compress, start
 from onnxprune.compression.config import make_options
-from onnxprune.compression.variants import write_unaligned
+from onnxprune.compression.variants import write_unsearched
 from onnxprune.cost import CostModel
 from onnxprune.data import DataOptions
 from onnxprune.data.cifar_sample import SAMPLE
@@ -23,11 +25,13 @@ from onnxprune.onnx_file import load_graph
 from onnxprune.target import Constraints
 
 MODEL = SAMPLE.with_name("resnet20_cifar10.onnx")
-UNALIGNED = "pruned_align1.onnx"
+COMPARED = {"auto": "pruned_aligned.onnx", "1": "pruned_align1.onnx"}  # by alignment
 SECONDS = 3.0
 # Key and value of each option, with the word that stands for it on the command line.
 CHOSEN: dict[str, tuple[str, Any]] = {
     "target": ("--target", ("macs=50%",)),
+    "search.evaluations": ("--evaluations", 64),
+    "search.batch": ("--search-batch", 8),
     "images.layout": ("--layout", "nchw"),
     "images.mean": ("--mean", "0.4914,0.4822,0.4465"),
     "images.std": ("--std", "0.2470,0.2435,0.2616"),
@@ -74,28 +78,39 @@ def look(output: Output) -> None:
 def run_all(output: Output, folder: Path, *, force: bool) -> RunFolder:
     """Step 2: the whole path."""
     chosen = options()
-    output.line("2. Half of the MACs: prune, reconstruct, distill, choose, measure.", "bold")
+    output.line("2. Half of the MACs: search, prune, reconstruct, distill, choose, measure.", "bold")
     lines = shlex.join(words(chosen)).replace(" --", " \\\n       --")
     output.line(f"   $ onnxprune compress $MODEL -o RUN --data $DATA {lines}\n")
     if importlib.util.find_spec("torch") is None:
         output.warn("torch is not installed: the demo goes without distillation (pip install torch)")
     run = start(chosen, folder, words(chosen), force=force)
+    with ExitStack() as stack:
+        compress(run, listener_of(output, run, SearchBar(output, stack)))
+    return run
+
+
+def listener_of(output: Output, run: RunFolder, bar: SearchBar) -> Listener:
+    """A line for each box, and a bar while it searches."""
 
     def box(name: str, state: str) -> None:
+        bar.close()
         seconds = run.box(name).get("seconds")
         if state in ("done", "skipped"):
             output.line(f"   {name:<12} {state if state == 'done' else 'left out'}, {seconds:.0f} s")
 
-    compress(run, Listener(output.note, output.warn, box))
-    return run
+    return Listener(output.note, output.warn, box, bar.step)
 
 
 def compare_times(output: Output, run: RunFolder) -> LatencyReport:
-    """Step 3: the same target without alignment, and what it costs."""
-    output.line("3. Why alignment? The same target with --align 1, channel counts as they come.", "bold")
-    loose = write_unaligned(options(), run, run.path / UNALIGNED)
-    output.line(f"   $ onnxprune bench $MODEL RUN/final.onnx RUN/{loose.name}")
-    subjects = load_subjects([MODEL, run.path / "final.onnx", loose], {})
+    """Step 3: the same target with and without alignment, nothing else between them, and what it costs."""
+    output.line(
+        "3. Why alignment? The criterion alone with it, and with --align 1: counts as they come.", "bold"
+    )
+    models = [
+        write_unsearched(options(), run, run.path / name, align=align) for align, name in COMPARED.items()
+    ]
+    output.line(f"   $ onnxprune bench $MODEL {' '.join(f'RUN/{model.name}' for model in models)}")
+    subjects = load_subjects([MODEL, *models], {})
     settings = BenchOptions(SessionSettings(provider="cpu"), Protocol(duration_s=SECONDS))
     report = bench(make_contenders(subjects, source(), 1), settings)
     print_latency(output, report, subjects)

@@ -36,6 +36,7 @@ TOLD: dict[str, tuple[str, str]] = {
     "data": ("SPEC", "x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function."),
     "map": ("KEY=INPUT", "A key of the data for an input; repeatable."),
     "samples": ("N", "At most so many rows of each part."),
+    "holdout": ("", "Leave a quarter of undivided samples alone, for a test."),
     "images.layout": ("nchw|nhwc", "What the model wants of uint8 images."),
     "images.mean": ("R,G,B", "Mean of each colour, of pixels scaled to [0, 1]."),
     "images.std": ("R,G,B", "Standard deviation of each colour."),
@@ -44,7 +45,7 @@ TOLD: dict[str, tuple[str, str]] = {
     "images.crop": ("HxW", "From the middle; image files only."),
     "images.colors": ("rgb|bgr|gray", "What the model wants; image files only."),
 }
-FLAGS = {"evaluate.race": "--race/--no-race"}
+FLAGS = {"evaluate.race": "--race/--no-race", "holdout": "--holdout/--no-holdout"}
 
 ALL = Told(TOLD, SCHEMA.keys, FLAGS, aliases={"evaluations": "--episodes"})
 HELP_SECTIONS = {
@@ -54,7 +55,7 @@ HELP_SECTIONS = {
     },
     "Pruning": words_of(ALL, "channels") | {"target", "shape"},
     "Evaluation": words_of(ALL, "evaluate") | {"workers", "scheduler", "tensorboard"},
-    "Data": words_of(ALL, "images") | {"data", "map", "samples"},
+    "Data": words_of(ALL, "images") | {"data", "map", "samples", "holdout", "no-holdout"},
     "Output": SECTIONS["Output"],
 }
 search_options = configured_options(ALL)

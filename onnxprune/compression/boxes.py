@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from onnxprune.calibration.feeds import few_feeds
+from onnxprune.compression.asking import NONE, Asked, asked_agent
+from onnxprune.compression.files import SEARCHED
 from onnxprune.compression.inputs import Parts, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
@@ -42,6 +44,7 @@ class Work:
         run: Its folder.
         groups: Of the original.
         parts: The samples.
+        asked: Who chooses the masks.
         listener: Who is told.
     """
 
@@ -49,7 +52,12 @@ class Work:
     run: RunFolder
     groups: Groups
     parts: Parts
+    asked: Asked
     listener: Listener
+
+    @property
+    def searched(self) -> bool:
+        return self.asked.agent != NONE
 
     @property
     def graph(self) -> Graph:
@@ -82,7 +90,8 @@ def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> W
         ModelError, UnsupportedError, DataError: They cannot be used.
     """
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
-    return Work(options, run, groups, open_parts(options, groups.graph), listener)
+    parts = open_parts(options, groups.graph)
+    return Work(options, run, groups, parts, asked_agent(options, parts), listener)
 
 
 Function = Callable[[Work], tuple[str, ...]]
@@ -130,7 +139,8 @@ def inspect_box(work: Work) -> tuple[str, ...]:
 
 def prune_box(work: Work) -> tuple[str, ...]:
     """masks.json and pruned.onnx, proven."""
-    options, masks = work.pruning, chosen_masks(work)
+    options = work.pruning
+    masks = load_masks(work.at(SEARCHED), work.groups) if work.searched else chosen_masks(work)
     result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
     for check in result.report.skipped:
@@ -139,7 +149,8 @@ def prune_box(work: Work) -> tuple[str, ...]:
         work.listener.warn(warning)
     document = {
         "criterion": work.criterion,
-        "allocation": options.allocation,
+        "allocation": None if work.searched else options.allocation,
+        "agent": work.asked.agent,
         "constraints": str(options.constraints),
         "before": vars(result.before),
         "after": vars(result.after),
@@ -150,7 +161,7 @@ def prune_box(work: Work) -> tuple[str, ...]:
 
 
 def chosen_masks(work: Work) -> Masks:
-    """The masks that the run's options ask for."""
+    """The masks by criterion and allocation alone."""
     feeds = feeds_of(work.calibration(), CALIBRATION_BATCH) if needs_data(work.criterion) else None
     return choose_masks(work.groups, work.pruning, feeds=feeds)
 

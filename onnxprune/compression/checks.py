@@ -7,7 +7,9 @@ from typing import Any
 
 import onnxruntime
 
+from onnxprune.agents.table import AGENTS
 from onnxprune.allocation import ALLOCATIONS
+from onnxprune.compression.asking import NONE, asked_agent, opened_for, search_options
 from onnxprune.compression.config import values_of
 from onnxprune.compression.files import OURS
 from onnxprune.compression.inputs import Parts, prune_options
@@ -20,11 +22,19 @@ from onnxprune.measurement.choice import Metric, require_labels
 from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.reconstruction import METHODS
+from onnxprune.search.inputs import check_values as check_search_values
+from onnxprune.search.inputs import kind_of, require_packages
+from onnxprune.search.searching import check_search
 from onnxprune.target import require_reachable
 
 # Key of the configuration, flag, least value.
 LEAST = (
     ("samples", "--samples", 1),
+    ("search.evaluations", "--evaluations", 1),
+    ("search.batch", "--search-batch", 1),
+    ("search.reward_rows", "--reward-rows", 1),
+    ("search.calibration_rows", "--search-calibration", 1),
+    ("search.workers", "--workers", 0),
     ("reconstruct.rows", "--calibration", 1),
     ("distill.batch", "--batch", 1),
     ("measure.threads", "--threads", 1),
@@ -44,13 +54,43 @@ def check_values(options: CompressOptions) -> None:
         value = values[key]
         if value is not None and not value >= least:  # also what is no number
             raise UsageError("E201", f"{option} {value:g}: must be at least {least}")
+    check_one_chooses(options)
     requested_providers(options.measure.provider, onnxruntime.get_available_providers())
+
+
+def check_one_chooses(options: CompressOptions) -> None:
+    """Raises: UsageError: E201, an agent that searches, and an allocation that it would not heed."""
+    agent, allocation = options.search.agent, options.prune.allocation
+    if agent not in ("auto", NONE) and allocation != "auto":
+        raise UsageError(
+            "E201",
+            f"--allocation {allocation} is for --agent none; {agent} decides how much of each group goes",
+            hint=f"leave one of them out; --agent {allocation} is that allocation as an agent",
+        )
+
+
+def check_searching(options: CompressOptions, groups: Groups, parts: Parts, sha256: dict[str, Any]) -> None:
+    """Whether the agent can search, where one is to.
+
+    Raises:
+        UsageError: E201, E202, an option that the agent does not have, or a value that it refuses.
+        RuntimeProblem: E603, it needs a package that is not there.
+        DataError: E504, too few samples.
+    """
+    agent = asked_agent(options, parts).agent
+    if agent == NONE:
+        return
+    wanted = search_options(options, agent)
+    check_search_values(wanted)
+    require_packages(kind_of(agent))
+    check_search(wanted, opened_for(groups, parts, sha256))
 
 
 def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Options that name something, with all that they may name."""
     yield "--criterion", options.prune.criterion, ("auto", *CRITERIA)
-    yield "--allocation", options.prune.allocation, tuple(ALLOCATIONS)
+    yield "--allocation", options.prune.allocation, ("auto", *ALLOCATIONS)
+    yield "--agent", options.search.agent, ("auto", NONE, *AGENTS)
     yield "--reconstruct-method", options.reconstruct.method, METHODS
 
 

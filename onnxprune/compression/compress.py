@@ -1,6 +1,6 @@
 """The whole path, box by box, in a folder where it can stop at any moment and go on.
 
-inspect -> baseline -> prune -> reconstruct -> distill -> choose -> measure -> latency -> report
+inspect -> baseline -> search -> prune -> reconstruct -> distill -> choose -> measure -> latency -> report
 """
 
 import time
@@ -15,15 +15,17 @@ from onnxprune.compression.checks import (
     check_distinct,
     check_parts,
     check_reach,
+    check_searching,
     check_values,
 )
 from onnxprune.compression.config import SCHEMA, make_options, write_config
-from onnxprune.compression.files import COMMAND, OURS, open_run
+from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, open_run
 from onnxprune.compression.inputs import identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
-from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
 from onnxprune.compression.report import report_box
+from onnxprune.compression.searching import search_box
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
 from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.measurement.choice import choose_metric
@@ -40,7 +42,8 @@ MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
 BOXES = (
     Box("inspect", (), inspect_box),
     Box("baseline", (), baseline_box),
-    Box("prune", (), prune_box),
+    Box("search", (), search_box, scratch=SEARCH),
+    Box("prune", (SEARCHED,), prune_box),
     Box("reconstruct", PRUNED, reconstruct_box, model="reconstructed.onnx"),
     Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box, model="student.onnx", scratch=FOLDER),
     Box("choose", ("masks.json", *MODELS), choose_box),
@@ -48,7 +51,10 @@ BOXES = (
     Box("latency", ("final.onnx",), latency_box),
     Box(
         "report",
-        ("groups.json", "masks.json", "choice.json", "measurement.json", "latency.json", "distill.json"),
+        (
+            *("groups.json", RESULT, "masks.json", "choice.json", "measurement.json"),
+            *("latency.json", "distill.json"),
+        ),
         report_box,
     ),
 )
@@ -63,7 +69,8 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
             make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
-        RuntimeProblem: E603, torch is needed and not there.
+        TargetError: E701, no masks meet the target.
+        RuntimeProblem: E603, torch, or a package that the agent needs, is not there.
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
@@ -79,6 +86,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     check_distinct(options, inputs)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
+    check_searching(options, groups, parts, inputs)
     facts = {
         "command": COMMAND,
         "argv": list(argv),
@@ -110,7 +118,8 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
 
     Args:
         folder: Of the run.
-        given: Options that were given again, by key; they must be those of the run.
+        given: Options that were given again, by key; they must be those of the run, but for the budget of
+            the search and who evaluates.
 
     Raises:
         UsageError: E208, no run, or one with another option, model or data.
@@ -118,11 +127,15 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
     run = open_run(folder)
     made_for = SCHEMA.restored(run.record["options"])
     again = SCHEMA.values(located(make_options({**made_for, **given})))
-    difference = first_difference(made_for, again)
+    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
+    difference = first_difference(*fixed)
     if difference:
         raise UsageError(
             "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
         )
+    options = make_options(again)
+    check_values(options)
+    run.record["options"] = SCHEMA.recorded(options)
     return run
 
 
@@ -199,6 +212,10 @@ def step(box: Box, work: Work) -> None:
 def attempt(box: Box, work: Work) -> tuple[str, str, tuple[str, ...]]:
     """State, reason and files of a box."""
     options = work.options
+    if box.name == SEARCH and not work.searched:
+        if work.asked.limits:
+            work.listener.warn(f"W504: nothing is searched: {work.asked.why}")
+        return "skipped", work.asked.why, ()
     enabled = {"reconstruct": options.reconstruct.enabled, "distill": options.distill.enabled}
     if not enabled.get(box.name, True):
         return "skipped", "not asked for", ()

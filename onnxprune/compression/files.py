@@ -6,6 +6,8 @@ from onnxprune.runs import folder
 from onnxprune.runs.folder import CONFIG, LOG, RunFolder
 
 COMMAND = "compress"
+SEARCH = "search"  # folder of the search, a run of its own
+SEARCHED, RESULT = f"{SEARCH}/masks.json", f"{SEARCH}/search.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
 OURS = (
     *(CONFIG, LOG, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
@@ -17,6 +19,7 @@ OURS = (
         "latency.json",
         "report.md",
         "distill",
+        SEARCH,
     ),
     *MODELS,
     *(f"{name}.data" for name in MODELS),

@@ -12,6 +12,8 @@ from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import WITHOUT_TEST, open_fit_and_search, open_part
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align
 
+ALONE = "global"  # the allocation where nothing is searched
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -64,7 +66,7 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
     return PruneOptions(
         parse_target(options.target),
         criterion=criterion,
-        allocation=settings.allocation,
+        allocation=ALONE if settings.allocation == "auto" else settings.allocation,
         constraints=constraints,
         heads=settings.heads,
         skip=settings.skip,

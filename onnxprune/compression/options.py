@@ -10,8 +10,9 @@ class PruneSettings:
     """Which channels go.
 
     Attributes:
-        criterion: A key of `CRITERIA`, or auto: the best one that the samples allow.
-        allocation: A key of `ALLOCATIONS`.
+        criterion: A key of `CRITERIA`, or auto: the best one that the samples allow. A search takes it as its
+            prior.
+        allocation: A key of `ALLOCATIONS`, or auto: global, where nothing is searched.
         align: auto, or a number of channels.
         device: Where the model will run, for `align`.
         min_keep: Least share, or number, of channels kept in each group.
@@ -20,13 +21,43 @@ class PruneSettings:
     """
 
     criterion: str = "auto"
-    allocation: str = "global"
+    allocation: str = "auto"
     align: str = "auto"
     device: str = "cpu"
     min_keep: str = "10%"
     skip: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     heads: bool = False
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Who chooses the masks; see `SearchOptions`.
+
+    Attributes:
+        agent: A name of `AGENTS`; none: criterion and allocation alone; auto: none where an allocation is
+            named, else gat-ppo, or cross-entropy where a package that it needs is not installed.
+        agent_option: KEY=VALUE, options of the agent.
+        evaluations: Candidates to evaluate.
+        batch: Candidates of one update of the agent.
+        budget: Time after which no further batch begins, such as 20m; None: no limit.
+        reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        reward_rows: Samples that candidates are judged on at most; None: half of the search part.
+        calibration_rows: Samples of the fit part, for repairs and criteria.
+        race: Give up candidates that fall behind early.
+        workers: Processes that evaluate; 0: this one.
+    """
+
+    agent: str = "auto"
+    agent_option: tuple[str, ...] = ()
+    evaluations: int = 256
+    batch: int = 16
+    budget: str | None = None
+    reward: str | None = None
+    reward_rows: int | None = None
+    calibration_rows: int = 1024
+    race: bool = True
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +140,7 @@ class CompressOptions:
         shape: NAME:1,3,224,224, extents of free inputs.
         seed: Of every random choice.
         images: How uint8 images become inputs.
-        prune, reconstruct, distill, measure: The boxes.
+        search, prune, reconstruct, distill, measure: The boxes.
     """
 
     model: str
@@ -122,14 +153,18 @@ class CompressOptions:
     seed: int = 0
     images: ImageText = field(default_factory=ImageText)
     prune: PruneSettings = field(default_factory=PruneSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     reconstruct: ReconstructSettings = field(default_factory=ReconstructSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
 
 
+# Decide how long a run takes and where, not what it gives: they may change when it is resumed.
+FREE_ON_RESUME = frozenset({"search.budget", "search.workers"})
 SECTIONS: dict[str, type] = {
     "images": ImageText,
     "prune": PruneSettings,
+    "search": SearchSettings,
     "reconstruct": ReconstructSettings,
     "distill": DistillSettings,
     "measure": MeasureSettings,

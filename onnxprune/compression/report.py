@@ -12,6 +12,7 @@ from onnxprune.runs.folder import Document, read_json
 
 FRACTIONS = ("top1", "top5", "agreement")
 NAMES = {"student": "distilled"}
+NO_FIGURE = "-"
 
 
 def report_box(work: Work) -> tuple[str, ...]:
@@ -35,6 +36,7 @@ def lines_of(work: Work) -> Iterator[str]:
     yield ""
     yield from verdict(summary)
     yield from models_table(summary)
+    yield from search(summary, record)
     yield from keep_ratios(work)
     yield from training(work)
     yield from boxes_table(record)
@@ -77,6 +79,39 @@ def models_table(summary: Document) -> Iterator[str]:
             for m in summary["models"]
         ],
     )
+
+
+def search(summary: Document, record: Document) -> Iterator[str]:
+    """Who chose the channels, and what the choice was worth where it was made."""
+    found = summary["search"]
+    yield "## Search"
+    yield ""
+    if found is None:
+        why = record["boxes"].get("search", {}).get("why") or "not asked for"
+        yield f"Left out: {why}. A criterion and an allocation chose the channels."
+        yield ""
+        return
+    best, metric = found["best"], found["metric"]
+    came = best["note"] if best["episode"] is None else f"evaluation {best['episode']}, {best['note']}"
+    yield (
+        f"The agent `{found['agent']}` chose the channels, beginning with the criterion `{found['prior']}`: "
+        f"the best of {found['evaluations']} evaluations ({found['distinct']} different masks) is {came}."
+    )
+    yield ""
+    splits = found["splits"]
+    names = (f"reward split ({splits['reward']} samples)", f"selection split ({splits['selection']})")
+    rows = [
+        [
+            name,
+            *(NO_FIGURE if model[s] is None else figure(metric, model[s]) for s in ("reward", "selection")),
+        ]
+        for name, model in (("original", found["original"]), ("best, lightly repaired", best))
+    ]
+    yield from table(["", *(f"{metric}, {name}" for name in names)], rows)
+    for target in found["targets"]:
+        yield f"- Target `{target['target']}`: {'met' if target['met'] else '**missed**'} by these masks."
+    yield "- It was chosen by the selection split, of the few that were best on the reward split."
+    yield ""
 
 
 def keep_ratios(work: Work) -> Iterator[str]:

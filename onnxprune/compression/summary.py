@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from onnxprune.compression.files import RESULT
 from onnxprune.runs.folder import Document, RunFolder, read_json
 
 
@@ -22,6 +23,7 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
         "metric": measured["metric"],
         "rows": base["rows"],
         "targets": measured["targets"],
+        "search": searched(run),
         "models": models_of(base, choice, measured, latency),
         "latency": {
             "ratio": compared["wall_ratio"] if compared["cpu_ratio"] is None else compared["cpu_ratio"],
@@ -37,6 +39,25 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
             for name, box in run.record["boxes"].items()
         },
         "sha256": run.record["sha256"],
+    }
+
+
+def searched(run: RunFolder) -> dict[str, Any] | None:
+    """Who chose the masks, and what they were worth where they were chosen; None where nothing was searched.
+
+    Raises:
+        UsageError: E208, its result is missing.
+    """
+    if run.box("search").get("state") != "done":
+        return None
+    found = read_json(run.path / RESULT)
+    return {
+        "agent": found["options"]["agent"],
+        "metric": found["metric"],
+        **{key: found[key] for key in ("prior", "splits", "targets")},
+        **{key: found["history"][key] for key in ("evaluations", "distinct", "failed", "seconds")},
+        "original": {key: found["original"][key] for key in ("reward", "selection")},
+        "best": {key: found["best"][key] for key in ("reward", "selection", "episode", "note")},
     }
 
 

@@ -10,8 +10,15 @@ from onnxprune.pipeline import write_pruned
 from onnxprune.runs.folder import RunFolder
 
 
-def write_unaligned(options: CompressOptions, run: RunFolder, out: Path) -> Path:
-    """The original pruned to the same target, channel counts as they come, to `out`; the path."""
-    loose = replace(options, prune=replace(options.prune, align="1"))
-    work = make_work(loose, run, Listener())
+def write_unsearched(options: CompressOptions, run: RunFolder, out: Path, *, align: str) -> Path:
+    """The original pruned to the same target by criterion and allocation alone, to `out`; the path.
+
+    Args:
+        options: Of the run.
+        run: Which is not changed.
+        out: The new file.
+        align: As of `PruneSettings`; "1": channel counts as they come.
+    """
+    other = replace(options, prune=replace(options.prune, align=align))
+    work = make_work(other, run, Listener())
     return write_pruned(work.groups, chosen_masks(work), out, samples=proof_of(work), force=True).path

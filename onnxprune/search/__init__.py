@@ -16,6 +16,7 @@ result.py       the masks, and search.json
 searching.py    all of it in a folder
 """
 
+from onnxprune.search.inputs import Opened
 from onnxprune.search.listener import Listener, Progress
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import SearchOptions
@@ -26,6 +27,7 @@ __all__ = [
     "Baseline",
     "Listener",
     "Loop",
+    "Opened",
     "Progress",
     "SearchOptions",
     "options_of",

@@ -21,7 +21,7 @@ from onnxprune.groups import Groups
 from onnxprune.measurement.choice import Metric, choose_metric, require_labels
 from onnxprune.pipeline import PruneOptions, load_groups
 from onnxprune.runs.identity import data_hash, model_hash
-from onnxprune.runs.parts import open_fit_and_search
+from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
 from onnxprune.search.options import SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
@@ -31,6 +31,21 @@ REWARD_SHARE = 0.5  # of the search part; the rest selects
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)")
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 PACKAGES = ("torch", "torch_geometric")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a search reads, from a caller who has read it already, as the options ask for it.
+
+    Attributes:
+        groups: Of the original.
+        parts: Of the samples.
+        sha256: As `identity` gives it.
+    """
+
+    groups: Groups
+    parts: FitAndSearch
+    sha256: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,6 @@ class Inputs:
         reward: Samples that candidates are judged on.
         selection: Others, on which the best few are compared at the end.
         metric: What accuracy is.
-        told: How the parts came about, where that is not plain.
     """
 
     options: SearchOptions
@@ -53,14 +67,13 @@ class Inputs:
     reward: Samples
     selection: Samples
     metric: Metric
-    told: str = ""
 
     @property
     def calibration(self) -> Samples:
         return choose(self.fit, self.options.evaluate.calibration_rows, seed=self.options.seed)
 
 
-def open_inputs(options: SearchOptions) -> Inputs:
+def open_all(options: SearchOptions) -> Opened:
     """The model and the samples.
 
     Raises:
@@ -69,9 +82,23 @@ def open_inputs(options: SearchOptions) -> Inputs:
     """
     groups = load_groups(Path(options.model), prune_options(options))
     reading = DataOptions(
-        rename=parse_map(options.map), images=parse_images(options.images), seed=options.seed
+        rename=parse_map(options.map),
+        images=parse_images(options.images),
+        portions=None if options.holdout else WITHOUT_TEST,
+        seed=options.seed,
     )
     parts = open_fit_and_search(options.data, groups.graph.inputs, reading)
+    return Opened(groups, parts, identity(options, groups))
+
+
+def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
+    """The splits of the samples, and what they are judged by.
+
+    Raises:
+        DataError: E503, E504, samples that are too few or lack what the metric needs.
+        UsageError: E201, a metric that is not known.
+    """
+    groups, parts = opened.groups, opened.parts
     most = options.samples
     fit, search = (p if most is None else choose(p, most) for p in (parts.fit, parts.search))
     reward, selection = split(search, REWARD_SHARE, seed=options.seed)
@@ -86,7 +113,7 @@ def open_inputs(options: SearchOptions) -> Inputs:
                 hint="a half of undivided samples is for fitting, a quarter for the search",
             )
     require_labels(metric, search, "search", groups.graph)
-    return Inputs(options, groups, fit, reward, selection, metric, parts.told)
+    return Inputs(options, groups, fit, reward, selection, metric)
 
 
 def prune_options(options: SearchOptions) -> PruneOptions:
@@ -207,13 +234,18 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
 
 def require_packages(kind: AgentKind) -> None:
     """Raises: RuntimeProblem: E603, the agent needs what is not installed; before any work."""
-    missing = [name for name in PACKAGES if kind.needs_torch and not installed(name)]
+    missing = missing_packages(kind)
     if missing:
         raise RuntimeProblem(
             "E603",
             f"agent {kind.name} needs {' and '.join(missing)}, not installed here",
             hint='pip install "onnxprune[agents]", or another --agent, such as cross-entropy',
         )
+
+
+def missing_packages(kind: AgentKind) -> list[str]:
+    """What the agent needs and is not installed."""
+    return [name for name in PACKAGES if kind.needs_torch and not installed(name)]
 
 
 def installed(name: str) -> bool:

@@ -74,6 +74,8 @@ class SearchOptions:
         tensorboard: Write figures for TensorBoard too.
         map: KEY=INPUT, a key of the data for an input.
         samples: At most so many rows of each part.
+        holdout: A quarter of undivided samples is left alone for a test; else the fit part takes 80 %, the
+            search part the rest.
         shape: NAME:1,3,224,224, extents of free inputs.
         channels, evaluate, images: See there.
     """
@@ -96,6 +98,7 @@ class SearchOptions:
     tensorboard: bool = False
     map: tuple[str, ...] = ()
     samples: int | None = None
+    holdout: bool = True
     shape: tuple[str, ...] = ()
     channels: ChannelSettings = field(default_factory=ChannelSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)

@@ -26,15 +26,16 @@ from onnxprune.runs.state import recorded, require_same
 from onnxprune.runs.versions import versions
 from onnxprune.search.inputs import (
     Inputs,
+    Opened,
     budget_seconds,
     check_agent,
     check_values,
-    identity,
     kind_of,
     located,
     make_agent,
+    make_inputs,
     make_problem,
-    open_inputs,
+    open_all,
     require_packages,
 )
 from onnxprune.search.journal import FOLDER, Journal, board
@@ -59,8 +60,22 @@ FEW = 100  # samples, below which figures are doubtful
 OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
 
 
-def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
+def start(
+    options: SearchOptions,
+    folder: Path,
+    argv: Sequence[str],
+    *,
+    force: bool = False,
+    opened: Opened | None = None,
+) -> RunFolder:
     """A new run in a folder; everything that can be checked is checked before there is one.
+
+    Args:
+        options: What decides the search.
+        folder: Of the run.
+        argv: Words of the command line, for the record.
+        force: Replace a run that lies there.
+        opened: The model and the samples, where they are open already.
 
     Raises:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
@@ -76,8 +91,8 @@ def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: b
     require_packages(kind_of(options.agent))
     if options.tensorboard:
         board(folder)
-    inputs = open_inputs(options)
-    check_agent(make_problem(inputs), options)
+    opened = opened or open_all(options)
+    check_search(options, opened)
     facts = {
         "command": COMMAND,
         "argv": list(argv),
@@ -86,12 +101,23 @@ def start(options: SearchOptions, folder: Path, argv: Sequence[str], *, force: b
         "versions": versions(),
         "processor": host_facts().processor,
         "seed": options.seed,
-        "sha256": identity(options, inputs.groups),
+        "sha256": opened.sha256,
         "options": SCHEMA.recorded(options),
     }
     run = make_run(folder, facts, OURS)
     SCHEMA.write(run.path / CONFIG, options)
     return run
+
+
+def check_search(options: SearchOptions, opened: Opened) -> None:
+    """Whether an agent can search on what was opened.
+
+    Raises:
+        UsageError: E201, E202, an option that the agent does not have, or a value that it refuses.
+        DataError: E503, E504, samples that are too few or lack what the metric needs.
+        TargetError: E701, no masks meet the target.
+    """
+    check_agent(make_problem(make_inputs(options, opened)), options)
 
 
 def check_apart(options: SearchOptions, folder: Path) -> None:
@@ -136,11 +162,16 @@ def options_of(run: RunFolder) -> SearchOptions:
     return SCHEMA.make(SCHEMA.restored(run.record["options"]))
 
 
-def search(run: RunFolder, listener: Listener | None = None) -> None:
+def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened | None = None) -> None:
     """Search until all is evaluated; the masks lie in the folder, in place.
 
         run = start(SearchOptions("model.onnx", "val.npz", ("macs=50%",)), Path("runs/a"), [])
         search(run)
+
+    Args:
+        run: From `start` or `resume`.
+        listener: Who is told.
+        opened: The model and the samples, where they are open already; the caller has told of them.
 
     Raises:
         UsageError: E208, the model or the samples are not those that the run was made for.
@@ -150,19 +181,25 @@ def search(run: RunFolder, listener: Listener | None = None) -> None:
     """
     listener = recording(run, listener or Listener())
     options = options_of(run)
-    inputs = open_inputs(options)
-    require_same(run, identity(options, inputs.groups))
+    given, opened = opened, opened or open_all(options)
+    require_same(run, opened.sha256)
+    inputs = make_inputs(options, opened)
     if complete(run, options):
         listener.note("all evaluations were done before")
         return
     with locked(run.path), recorded(run):
         clear(half_written(run.path))
         SCHEMA.write(run.path / CONFIG, options)
-        if inputs.told:
-            listener.note(inputs.told)
-        for warning in inputs.groups.graph.warnings:
-            listener.warn(warning)
+        if given is None:
+            tell_of(opened, listener)
         carry_out(run, inputs, listener)
+
+
+def tell_of(opened: Opened, listener: Listener) -> None:
+    if opened.parts.told:
+        listener.note(opened.parts.told)
+    for warning in opened.groups.graph.warnings:
+        listener.warn(warning)
 
 
 def complete(run: RunFolder, options: SearchOptions) -> bool:

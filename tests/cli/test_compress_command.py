@@ -13,12 +13,12 @@ from tests.cli.conftest import Cli
 ROOT = Path(__file__).parents[2]
 
 QUICK = (
-    *("--target", "macs=60%", "--align", "1", "--provider", "cpu", "--duration", "0.02"),
+    *("--target", "macs=60%", "--align", "1", "--provider", "cpu", "--duration", "0.02", "--agent", "none"),
     *("--epochs", "2", "--batch", "4", "--precision", "fp32", "--no-compile", "--augment", "none"),
 )
 KEYS = {
     *("schema", "command", "run", "status", "final", "metric", "rows", "targets", "models", "latency"),
-    *("boxes", "sha256", "warnings"),
+    *("boxes", "sha256", "search", "warnings"),
 }
 SIGNALLED = """
 import os, signal
@@ -28,6 +28,18 @@ def line(row, epochs):
     os.kill(os.getpid(), signal.SIGINT)
     return real(row, epochs)
 training.epoch_line = line
+from onnxprune.cli.main import main
+main()
+"""
+SEARCHING = ("--agent", "random", "--evaluations", "4", "--search-batch", "2", "--no-distill")
+SIGNALLED_IN_THE_SEARCH = """
+import os, signal
+from onnxprune.search.journal import Journal
+real = Journal.pend
+def pend(*args):
+    os.kill(os.getpid(), signal.SIGINT)
+    real(*args)
+Journal.pend = pend
 from onnxprune.cli.main import main
 main()
 """
@@ -66,7 +78,7 @@ def test_a_configuration_is_read_and_the_command_line_goes_before(
     config = tmp_path / "run.toml"
     config.write_text(
         f"model = '{model}'\ndata = '{samples}'\ntarget = 'macs=90%'\n[distill]\nenabled = false\n"
-        "[measure]\nseconds = 0.02\n"
+        "[search]\nagent = 'none'\n[measure]\nseconds = 0.02\n"
     )
     ran = cli("compress", "-o", tmp_path / "a", "--config", config, "--target", "macs=60%", "--align", "1")
     assert ran.code == 0, ran.err
@@ -156,6 +168,42 @@ def test_an_interrupt_in_the_training_is_saved_and_can_be_resumed(
     ran = cli("compress", "--resume", run)
     assert ran.code == 0, ran.err
     assert "distilled" in ran.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_in_the_search_is_saved_and_can_be_resumed(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    words = ["compress", str(model), "-o", str(run), "--data", str(samples), *QUICK, *SEARCHING]
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED_IN_THE_SEARCH, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert f"onnxprune compress --resume {run}" in done.stderr
+    assert json.loads((run / "run.json").read_text())["boxes"]["search"]["state"] == "running"
+    ran = cli("compress", "--resume", run)
+    assert ran.code == 0, ran.err
+    assert "channels chosen by random, the best of" in ran.out
+
+
+def test_an_allocation_alone_leaves_the_search_out(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    given = ("--agent", "auto", "--allocation", "uniform", "--no-distill")
+    ran = cli("compress", model, "-o", tmp_path / "a", "--data", samples, *QUICK, *given)
+    assert ran.code == 0, ran.err
+    assert "[search] left out" in ran.err
+    assert "chosen by" not in ran.out
+    both = cli(
+        "compress", model, "-o", tmp_path / "b", "--data", samples, *QUICK, *given, "--agent", "random"
+    )
+    assert (both.error_code, both.code) == ("E201", 2)
+    assert "--agent uniform is that allocation as an agent" in both.err
 
 
 def test_where_torch_is_missing_it_says_so_and_goes_without_on_request(

@@ -26,6 +26,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(
             asked,
             samples=FEW,
+            prune=replace(asked.prune, criterion="group-l2"),
+            search=replace(asked.search, agent="random", evaluations=4, calibration_rows=16),
             reconstruct=replace(asked.reconstruct, method="bias", rows=16),
             distill=replace(asked.distill, enabled=False),
             measure=replace(asked.measure, seconds=0.05),
@@ -44,7 +46,15 @@ def test_the_tour_tells_every_step_and_leaves_nothing(
     ran = cli("demo")
     assert ran.code == 0, ran.err
     assert [line[:2] for line in ran.out.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3.", "4."]
-    for word in ("A/A", "--align 1", "top1 (test)", "target macs=50%: met", "reconstruct", "left out"):
+    for word in (
+        "A/A",
+        "--align 1",
+        "top1 (test)",
+        "target macs=50%: met",
+        "reconstruct",
+        "left out",
+        "chosen by",
+    ):
         assert word in ran.out
     assert max(map(len, ran.out.splitlines())) <= 140
     assert list(tmp_path.iterdir()) == []

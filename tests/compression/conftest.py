@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = 96
 SHORT = {
     "target": ("macs=60%",),
+    "search.agent": "none",
     "prune.align": "1",
     "distill.epochs": 3,
     "distill.batch": 16,

@@ -1,0 +1,107 @@
+"""What a compression asks of the search: the agent, its options, and the samples that the run has open."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from onnxprune.agents.table import AGENTS
+from onnxprune.compression.inputs import Parts
+from onnxprune.compression.options import CompressOptions
+from onnxprune.groups import Groups
+from onnxprune.runs.parts import FitAndSearch
+from onnxprune.search import Opened, SearchOptions
+from onnxprune.search.inputs import missing_packages
+from onnxprune.search.options import ChannelSettings, EvaluateSettings
+
+NONE = "none"
+PREFERRED = ("gat-ppo", "cross-entropy")  # by falling promise; the last needs nothing
+LEAST_ROWS = 2  # one to judge by, one to compare the best on
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who chooses the masks.
+
+    Attributes:
+        agent: A name of `AGENTS`, or none: criterion and allocation alone.
+        why: Where it is not the preferred one, the reason.
+        limits: That reason is worth a warning.
+    """
+
+    agent: str
+    why: str = ""
+    limits: bool = False
+
+
+def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
+    """As asked, or the most promising that there is."""
+    agent = options.search.agent
+    if agent != "auto":
+        return Asked(agent, "not asked for" if agent == NONE else "")
+    if options.prune.allocation != "auto":
+        return Asked(NONE, f"the allocation {options.prune.allocation} was asked for")
+    rows = parts.search.count
+    if rows is not None and rows < LEAST_ROWS:
+        return Asked(NONE, f"the search part has only {rows} samples", limits=True)
+    missing = {name: missing_packages(AGENTS[name]) for name in PREFERRED}
+    found = next(name for name in PREFERRED if not missing[name])
+    if found == PREFERRED[0]:
+        return Asked(found)
+    lacking = " and ".join(missing[PREFERRED[0]])
+    why = (
+        f"W603: {found} searches, because {PREFERRED[0]} needs {lacking}, not installed here "
+        '(pip install "onnxprune[agents]")'
+    )
+    return Asked(found, why, limits=True)
+
+
+def search_options(options: CompressOptions, agent: str) -> SearchOptions:
+    """What the search is asked for: the same channels and samples as the whole run."""
+    settings, prune = options.search, options.prune
+    apart = options.test is not None and options.test != options.data
+    return SearchOptions(
+        options.model,
+        options.data,
+        options.target,
+        agent=agent,
+        agent_option=settings.agent_option,
+        reward=settings.reward,
+        prior=prune.criterion,
+        evaluations=settings.evaluations,
+        batch=settings.batch,
+        budget=settings.budget,
+        seed=options.seed,
+        workers=settings.workers,
+        map=options.map,
+        samples=options.samples,
+        holdout=not apart,
+        shape=options.shape,
+        channels=ChannelSettings(
+            align=prune.align,
+            device=prune.device,
+            min_keep=prune.min_keep,
+            skip=prune.skip,
+            only=prune.only,
+            heads=prune.heads,
+        ),
+        evaluate=EvaluateSettings(
+            metric=options.measure.metric,
+            repair=repair_of(options),
+            reward_rows=settings.reward_rows,
+            calibration_rows=settings.calibration_rows,
+            race=settings.race,
+        ),
+        images=options.images,
+    )
+
+
+def repair_of(options: CompressOptions) -> str:
+    """How candidates are repaired: as the result will be; training wins back at least what a repair does."""
+    if options.reconstruct.enabled:
+        return options.reconstruct.method
+    return "least-squares" if options.distill.enabled else "none"
+
+
+def opened_for(groups: Groups, parts: Parts, sha256: dict[str, Any]) -> Opened:
+    """What the run has open; the test part is not handed on."""
+    own = {"model": sha256["model"], "data": sha256["data"], "init_policy": None}
+    return Opened(groups, FitAndSearch(parts.fit, parts.search, parts.told), own)
