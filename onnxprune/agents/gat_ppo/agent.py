@@ -32,8 +32,10 @@ LEAST_NOISE = 1e-3
 class GatPpo(Agent):
     """A policy over keep bits, trained by PPO on batches of episodes.
 
-    The first batch, with `warm_start`, is what every allocation makes of the prior criterion; the best of
-    them is where the policy sets out.
+    It sets out from equal shares of all groups, in the order of the prior criterion. The best allocation of
+    the prior would be a narrower place to start: what a few hundred samples like best there is often chance,
+    and the policy does not leave it. With `warm_start` the first batch is what every allocation makes of the
+    prior; they are remembered like episodes.
     """
 
     def __init__(self, problem: Problem, options: GatPpoOptions = DEFAULT) -> None:
@@ -57,7 +59,7 @@ class GatPpo(Agent):
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
         self.walk: Walk | None = None
-        self.set_out(problem.project(prior_scores(problem)))
+        self.set_out(allocated(problem, "uniform"))
 
     def set_out(self, masks: Masks) -> None:
         """Make the policy's likeliest masks these, in place."""
@@ -91,8 +93,6 @@ class GatPpo(Agent):
         figures = {"reward": float(np.mean(rewards))}
         if self.opening:
             self.opening = self.opening[len(candidates) :]
-            if self.elites.best is not None:
-                self.set_out(self.elites.best)
             return figures
         assert self.walk is not None
         figures |= self.learn(self.walk, rewards, [outcome.violation for outcome in outcomes])
@@ -198,13 +198,17 @@ def prior_scores(problem: Problem) -> dict[str, Floats]:
 
 def opening(problem: Problem) -> list[Candidate]:
     """Distinct masks that the allocations make of the prior."""
-    scores, found = prior_scores(problem), dict[str, Candidate]()
+    found: dict[str, Candidate] = {}
     for how in ALLOCATIONS:
-        masks = allocate(
-            scores, problem.cost_model, target=problem.target, constraints=problem.constraints, how=how
-        )
+        masks = allocated(problem, how)
         found.setdefault(masks_hash(masks), Candidate(masks, f"{problem.prior} {how}"))
     return list(found.values())
+
+
+def allocated(problem: Problem, how: str) -> Masks:
+    """What an allocation makes of the prior."""
+    scores, bounds = prior_scores(problem), problem.target
+    return allocate(scores, problem.cost_model, target=bounds, constraints=problem.constraints, how=how)
 
 
 def optimizer_of(policy: Policy, options: GatPpoOptions) -> torch.optim.Optimizer:

@@ -16,7 +16,7 @@ class GatPpoOptions:
         heads: Of attention; they share the width.
         layers: Rounds of messages.
         prior_weight: Of the prior criterion's standardised scores in the logits; 0: no prior at all.
-        warm_start: Begin with every allocation of the prior, and set out from the best of them.
+        warm_start: Begin with every allocation of the prior, so that the search ends with none worse.
         group_noise: Standard deviation, at the start, of the share of a group that is kept more or less:
             exploration of how many channels a group keeps, which independent bits hardly move.
         step_noise: The same at least, in aligned steps of the group: less would not move an aligned count.
@@ -59,7 +59,7 @@ class GatPpoOptions:
     layers: int = 3
     prior_weight: float = 1.5
     warm_start: bool = True
-    group_noise: float = 0.12
+    group_noise: float = 0.3
     step_noise: float = 0.5
     focus: float = 4.0
     noise_floor: float = 0.3
