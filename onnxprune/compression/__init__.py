@@ -4,8 +4,10 @@ options.py       what decides a run
 config.py        the options as flat keys, and as a TOML file
 inputs.py        the model, and the parts of the samples
 files.py         the files of a run
+asking.py        what the search is asked for
 listener.py      who is told
 boxes.py         inspect, prune, reconstruct
+searching.py     search
 training.py      distill
 candidates.py    the models of a run, and the metric that judges them
 judging.py       baseline, choose, measure, latency
