@@ -93,6 +93,7 @@ def carry_out(model: Model, case: Case, *, full_repair: bool) -> None:
 @click.option("--prior", default="auto", show_default=True)
 @click.option("--repair", default="least-squares", show_default=True, type=click.Choice(METHODS),
               help="In the loop; test images always see least squares.")  # fmt: skip
+@click.option("--metric", default="top1", show_default=True, help="Of the rewards, such as cross-entropy.")
 @click.option("--race/--no-race", default=True, show_default=True)
 @click.option("--full-repair", is_flag=True, help="Test what was chosen after the full repair too.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
@@ -100,8 +101,8 @@ def carry_out(model: Model, case: Case, *, full_repair: bool) -> None:
 @click.option("--breakdown", "only_seconds", is_flag=True, help="Of the tables that of seconds alone.")
 def main(
     models: tuple[Path, ...], data: str | None, shares: tuple[str, ...], seeds: tuple[int, ...],
-    agents: tuple[str, ...], evaluations: int, rows: int, batch: int, prior: str, repair: str, race: bool,
-    full_repair: bool, out: Path, only_tables: bool, only_seconds: bool,
+    agents: tuple[str, ...], evaluations: int, rows: int, batch: int, prior: str, repair: str, metric: str,
+    race: bool, full_repair: bool, out: Path, only_tables: bool, only_seconds: bool,
 ) -> None:  # fmt: skip
     """Search with every agent and print the tables."""
     if not only_tables:
@@ -111,7 +112,7 @@ def main(
             raise click.UsageError("set OMP_NUM_THREADS=1: all is measured in one thread")
         out.mkdir(parents=True, exist_ok=True)
         for path in models:
-            model = Model(path, Settings(data, evaluations, rows, batch, repair, race, prior), out)
+            model = Model(path, Settings(data, evaluations, rows, batch, repair, race, prior, metric), out)
             for case in cases(shares, agents, seeds):
                 carry_out(model, case, full_repair=full_repair)
     for line in (breakdown if only_seconds else tables)(records(out)):

@@ -26,7 +26,7 @@ from onnxprune.evaluation import EvaluateOptions, Evaluation, Evaluator, Grams, 
 from onnxprune.evaluation.evaluator import STEPS
 from onnxprune.groups import Groups
 from onnxprune.masks import Masks, all_true, load_masks, model_hash, save_masks
-from onnxprune.measurement.choice import choose_metric
+from onnxprune.measurement.choice import Metric, choose_metric
 from onnxprune.pipeline import load_groups
 from onnxprune.runs.folder import read_json, write_json
 from onnxprune.search import Baseline, Listener, Loop, SearchOptions
@@ -55,6 +55,7 @@ class Settings:
     repair: str = "least-squares"
     race: bool = True
     prior: str = "auto"
+    metric: str = "top1"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Case:
 
     def options(self, model: Path, settings: Settings, calibration: int = LIGHT) -> SearchOptions:
         name, _, given = self.agent.partition(":")
-        judged = EvaluateSettings("top1", settings.repair, calibration_rows=calibration, race=settings.race)
+        judged = EvaluateSettings(
+            settings.metric, settings.repair, calibration_rows=calibration, race=settings.race
+        )
         return SearchOptions(
             str(model),
             settings.data,
@@ -216,16 +219,25 @@ class Model:
 
     @cached_property
     def selecting(self) -> Pool:
-        return Pool(self.evaluator(self.splits.selection, EvaluateOptions(repair=self.repair)))
+        return Pool(self.evaluator(self.splits.selection, EvaluateOptions(self.repair, metric="top1")))
 
     @cached_property
     def testing(self) -> Evaluator:
         """On the test images, always with the light repair by least squares."""
-        return self.evaluator(self.splits.test, EvaluateOptions())
+        return self.evaluator(self.splits.test, EvaluateOptions(metric="top1"))
+
+    @property
+    def rewarding(self) -> EvaluateOptions:
+        return EvaluateOptions(self.repair, metric=self.settings.metric, race=self.settings.race)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """Of the rewards; what is selected and tested is top1."""
+        return choose_metric(self.settings.metric, self.groups.graph, self.splits.reward)
 
     @cached_property
     def original_reward(self) -> float:
-        judge = self.evaluator(self.splits.reward, EvaluateOptions(repair="none"))
+        judge = self.evaluator(self.splits.reward, replace(self.rewarding, repair="none", race=False))
         return float(judge.evaluate(all_true(self.groups)).accuracy)
 
     @cached_property
@@ -237,14 +249,13 @@ class Model:
         return self.settings.repair
 
     def evaluator(self, samples: Samples, options: EvaluateOptions, kind: type[Evaluator] = Evaluator) -> Any:
-        return kind(self.groups, self.grams, list(samples.batches(BATCH)), replace(options, metric="top1"))
+        return kind(self.groups, self.grams, list(samples.batches(BATCH)), options)
 
     def inputs(self, case: Case, *, full: bool = False) -> Inputs:
         splits = self.splits
         options = case.options(self.path, self.settings, FULL if full else LIGHT)
-        metric = choose_metric("top1", self.groups.graph, splits.reward)
         fit = splits.full if full else splits.light
-        return Inputs(options, self.groups, fit, splits.reward, splits.selection, metric)
+        return Inputs(options, self.groups, fit, splits.reward, splits.selection, self.metric)
 
     def facts(self, case: Case) -> Record:
         """What a record was made for."""
@@ -257,9 +268,8 @@ def run(model: Model, case: Case) -> Record:
     name = case.name(model.path.stem)
     folder = model.folder / name
     inputs, ledger = model.inputs(case), Ledger.of(folder)
-    baseline = Baseline(model.original_reward, "top1", 1, model.settings.rows)
-    options = EvaluateOptions(repair=model.repair, race=model.settings.race, seed=case.seed)
-    evaluator: Timed = model.evaluator(model.splits.reward, options, Timed)
+    baseline = Baseline(model.original_reward, model.metric.name, model.metric.sign, model.settings.rows)
+    evaluator: Timed = model.evaluator(model.splits.reward, replace(model.rewarding, seed=case.seed), Timed)
     evaluator.ledger = ledger
     problem = replace(make_problem(inputs), scores=model.scores)
     before, began, wall = model.scores.seconds, process_time(), perf_counter()

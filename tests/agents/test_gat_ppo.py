@@ -73,7 +73,7 @@ def test_a_network_does_not_care_in_which_order_channels_come(problem: Problem, 
         wiring.edge_attr,
     )
     with torch.no_grad():
-        logits, mean, value, _ = agent.network(states, wiring)
+        logits, mean, value = agent.network(states, wiring)
         others = agent.network(states, moved)
     assert float(logits.std()) > 1e-3
     torch.testing.assert_close(others[0], logits[:, order], atol=1e-5, rtol=1e-4)
@@ -123,7 +123,7 @@ def batch_of(agent: GatPpo, advantage: Tensor) -> Batch:
     walk = roll_out(agent.policy, agent.problem, agent.episode, agent.active(len(advantage)), agent.generator)
     zeros = torch.zeros(len(advantage))
     turn, state = walk.turn.flatten(0, 1).float(), walk.state.flatten()
-    return Batch(walk.states, state, turn, walk.actions, walk.shifts, walk.bits, advantage, zeros, zeros)
+    return Batch(walk.states, state, turn, walk.actions, walk.shifts, walk.bits, advantage, zeros)
 
 
 @pytest.mark.parametrize("ratio", ["bit", "joint"])
@@ -146,7 +146,7 @@ def test_the_gradient_before_any_update_is_the_policy_gradient(problem: Problem,
 def test_advantages_of_one_step_are_reward_less_value() -> None:
     value = torch.tensor([0.1, 0.2, 0.3])
     outlook = Outlook(
-        torch.zeros(3, 1), torch.ones(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value, value
+        torch.zeros(3, 1), torch.ones(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value
     )
     found, returns = advantages(outlook, torch.tensor([1.0, 0.0, -1.0]), 0.95)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.9, -0.2, -1.3]))
@@ -156,7 +156,7 @@ def test_advantages_of_one_step_are_reward_less_value() -> None:
 def test_advantages_at_lambda_one_are_whole_returns() -> None:
     value = torch.tensor([0.1, 0.7, -0.4, 0.2])  # two episodes of two steps
     outlook = Outlook(
-        torch.zeros(4, 1), torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value, value
+        torch.zeros(4, 1), torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value
     )
     found, returns = advantages(outlook, torch.tensor([1.0, -1.0]), 1.0)
     torch.testing.assert_close(returns, torch.tensor([[1.0, 1.0], [-1.0, -1.0]]))

@@ -55,7 +55,7 @@ class GatPpo(Agent):
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(problem.seed)
         self.judge = Judge(options.constraint, RewardOptions(options.reward))
-        self.elites = Elites(problem.order, max(1, options.elites))
+        self.elites = Elites(problem.order, options.elites)
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
         self.walk: Walk | None = None
@@ -95,15 +95,14 @@ class GatPpo(Agent):
             self.opening = self.opening[len(candidates) :]
             return figures
         assert self.walk is not None
-        figures |= self.learn(self.walk, rewards, [outcome.violation for outcome in outcomes])
+        figures |= self.learn(self.walk, rewards)
         self.walk = None
         return figures
 
-    def learn(self, walk: Walk, rewards: Sequence[float], violations: Sequence[float]) -> Figures:
+    def learn(self, walk: Walk, rewards: Sequence[float]) -> Figures:
         """A few epochs of PPO, in place."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.falling(self.options.rate_floor)
-        steps = walk.state.shape[1]
         found, returns = advantages(walk.values, torch.tensor(rewards), self.options.gae_lambda)
         batch = Batch(
             walk.states,
@@ -114,7 +113,6 @@ class GatPpo(Agent):
             walk.bits,
             standardised(found.flatten()),
             returns.flatten(),
-            torch.tensor(violations).repeat_interleave(steps),
         )
         entropy = self.options.entropy * self.falling(0.0)
         return update(

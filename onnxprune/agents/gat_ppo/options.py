@@ -108,7 +108,9 @@ class GatPpoOptions:
             self.value_weight,
             self.imitation,
         )
-        require(min(weights) >= 0 and self.elites >= 0, "weights, noise and elites are not below 0")
+        require(
+            min(weights) >= 0 and self.elites >= 1, "weights and noise are not below 0, elites not below 1"
+        )
         rates = (
             self.network_rate,
             self.group_rate,

@@ -58,7 +58,7 @@ class Outlook:
         reach: (U, G) of the logits of each group.
         mean, log_std: (U, G), (G,) of the shifts.
         noise: Temperature of the bits.
-        value, cost_value: (U,) expected return, and expected violation.
+        value: (U,) expected return.
     """
 
     logits: Tensor
@@ -67,7 +67,6 @@ class Outlook:
     log_std: Tensor
     noise: float
     value: Tensor
-    cost_value: Tensor
 
     def at(self, states: Tensor) -> "Outlook":
         """The outlook of each step, from the index (S,) of its state."""
@@ -78,7 +77,6 @@ class Outlook:
             self.log_std,
             self.noise,
             self.value[states],
-            self.cost_value[states],
         )
 
 
@@ -97,10 +95,9 @@ class Network(nn.Module):
         self.keep = head(4 * hidden + bounds, hidden)
         self.group = head(3 * hidden + bounds, hidden)
         self.value = head(2 * hidden + bounds, 2 * hidden, hidden)
-        self.cost_value = head(2 * hidden + bounds, 2 * hidden, hidden)
 
-    def forward(self, states: States, wiring: Wiring) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """States -> logits (U, C), means of the shifts (U, G), values (U,), costs' values (U,)."""
+    def forward(self, states: States, wiring: Wiring) -> tuple[Tensor, Tensor, Tensor]:
+        """States -> logits (U, C), means of the shifts (U, G), values (U,)."""
         copies, channels = states.dynamic.shape[:2]
         features = torch.cat([wiring.channels.expand(copies, -1, -1), states.dynamic], 2)
         h = self.encoder(features, wiring.nodes.expand(copies, -1, -1), wiring)
@@ -113,7 +110,7 @@ class Network(nn.Module):
         sums = sums.index_add(1, wiring.group_of, own)
         of_group = sums / torch.bincount(wiring.group_of, minlength=groups)[None, :, None]
         mean = self.group(torch.cat([of_group, pooled[:, None].expand(-1, groups, -1)], 2))[..., 0]
-        return logits, mean, self.value(pooled)[:, 0], self.cost_value(pooled)[:, 0]
+        return logits, mean, self.value(pooled)[:, 0]
 
 
 def head(size: int, *hidden: int) -> nn.Sequential:
@@ -159,11 +156,11 @@ class Policy(nn.Module):
         self.log_std = nn.Parameter(deviations.log())
 
     def forward(self, states: States) -> Outlook:
-        logits, mean, value, cost_value = self.network(states, self.wiring)
+        logits, mean, value = self.network(states, self.wiring)
         logits = logits + self.prior + self.channel_bias
         log_std = self.log_std + log(self.noise)
         reach = reach_of(logits.detach(), self.wiring)
-        return Outlook(logits, reach, mean + self.group_bias, log_std, self.noise, value, cost_value)
+        return Outlook(logits, reach, mean + self.group_bias, log_std, self.noise, value)
 
     def shifted(self, outlook: Outlook, shifts: Tensor) -> Tensor:
         """(S, C) logits with the shifts (S, G) of their groups."""

@@ -117,6 +117,5 @@ def joined(
             outlooks[0].log_std,
             outlooks[0].noise,
             rows([o.value for o in outlooks]),
-            rows([o.cost_value for o in outlooks]),
         ),
     )

@@ -20,7 +20,7 @@ class Batch:
         actions: What was drawn.
         old_shifts, old_bits: (S, G), (S, C) log probabilities at that time.
         advantage: (S,) standardised.
-        returns, violations: (S,) what the values should have been.
+        returns: (S,) what the values should have been.
     """
 
     states: States
@@ -31,7 +31,6 @@ class Batch:
     old_bits: Tensor
     advantage: Tensor
     returns: Tensor
-    violations: Tensor
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ def losses(
         (change_shifts, shift_turn), (change_bits, batch.turn), batch.advantage, options
     )
     value = (outlook.value - batch.returns).square().mean()
-    value = value + (outlook.cost_value - batch.violations).square().mean()
     entropy = policy.entropy(outlook, batch.actions.shifts)
     imitation = torch.zeros(())
     if elite is not None:
