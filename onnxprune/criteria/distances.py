@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from onnxprune.calibration.dequantised import Floats
 from onnxprune.criteria.options import Options, Scores
-from onnxprune.criteria.weights import Floats, blocks, producers
+from onnxprune.criteria.weights import blocks, producers
 from onnxprune.groups import Groups, Member
 from onnxprune.onnx_file import Graph
 

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.cuts import channel_ids, computed_from_data, operands
+from onnxprune.calibration.dequantised import Floats
 from onnxprune.criteria.options import Scores
-from onnxprune.criteria.weights import Floats, slice_sums
+from onnxprune.criteria.weights import slice_sums
 from onnxprune.groups import Groups, Member
 from onnxprune.operators.findings import Cut
 

@@ -5,17 +5,13 @@ Integers that a node dequantises count as the numbers that they stand for; other
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from onnxprune.calibration.dequantised import Floats, dequantised, is_learned, quantisation
 from onnxprune.groups import Group, Groups, Member
-from onnxprune.onnx_file import Edge, Graph, Initializer
-from onnxprune.operators.slots import QUANTISED, STATISTICS
+from onnxprune.onnx_file import Graph
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 Axis = tuple[str, int]  # (tensor, axis)
 
 BLOCK = 1 << 21  # elements that are turned into double precision at once
@@ -70,66 +66,14 @@ def blocks(graph: Graph, name: str) -> Iterator[tuple[slice, Floats]]:
     size = max(1, BLOCK // max(1, array[:1].size))
     for start in range(0, len(array), size):
         rows = slice(start, start + size)
-        values = array[rows].astype(np.float64)
-        yield rows, (values - along(offset, rows)) * along(factor, rows)
+        yield rows, dequantised(array[rows], (along(offset, rows), along(factor, rows)))
 
 
-def along(parameter: Floats, rows: slice) -> Floats:
+def along(parameter: Floats | None, rows: slice) -> Floats | None:
     """The part of a broadcastable parameter that belongs to these rows."""
-    return parameter[rows] if parameter.ndim and len(parameter) > 1 else parameter
-
-
-def quantisation(graph: Graph, weight: Initializer) -> tuple[Floats, Floats]:
-    """(zero point, scale), broadcastable to the weight; (0, 1) where nothing dequantises it."""
-    for edge in graph.consumers.get(weight.name, ()):
-        node = graph.nodes[edge.node]
-        slots = QUANTISED.get((node.domain, node.op_type), {}).get(edge.slot)
-        if slots is not None:
-            zero = parameter(graph, edge, slots.zero_point)
-            scale = parameter(graph, edge, slots.scale)
-            axis = int(node.attr("axis", 1)) if slots.axis is None else slots.axis
-            return spread(zero, 0.0, weight, axis), spread(scale, 1.0, weight, axis)
-    return np.zeros(()), np.ones(())
-
-
-def parameter(graph: Graph, edge: Edge, slot: int) -> Floats | None:
-    """Values of a quantisation parameter beside an input; None where it is absent or computed."""
-    inputs = graph.nodes[edge.node].inputs
-    name = inputs[slot] if 0 <= slot < len(inputs) else ""
-    constant = graph.initializers.get(name)
-    return None if constant is None else constant.array().astype(np.float64)
-
-
-def spread(values: Floats | None, default: float, weight: Initializer, axis: int) -> Floats:
-    """A parameter per tensor, per axis or per block, shaped to broadcast to the weight."""
-    if values is None:
-        return np.full((), default)
-    if values.size == 1:
-        return values.reshape(())
-    rank = len(weight.shape)
-    if values.ndim == 1:
-        return values.reshape([-1 if a == axis % rank else 1 for a in range(rank)])
-    if values.shape[axis] in (1, weight.shape[axis]):
-        return values
-    size = -(-weight.shape[axis] // values.shape[axis])  # blocked: one value for `size` indices
-    return np.repeat(values, size, axis=axis).take(range(weight.shape[axis]), axis=axis)
+    return parameter if parameter is None or len(parameter) == 1 else parameter[rows]
 
 
 def learned(groups: Groups, group: Group) -> tuple[Member, ...]:
     """Members that hold weights: no statistics, no quantisation parameters, no indices."""
     return tuple(member for member in group.members if is_learned(groups.graph, member.tensor))
-
-
-def is_learned(graph: Graph, name: str) -> bool:
-    dtype = graph.initializers[name].dtype
-    if dtype.kind in "bOUS" or (dtype.kind in "iu" and dtype.itemsize >= 4):
-        return False
-    readers = [(graph.nodes[edge.node], edge.slot) for edge in graph.consumers.get(name, ())]
-    return not any(slot in describing(node.domain, node.op_type) for node, slot in readers)
-
-
-def describing(domain: str, op_type: str) -> set[int]:
-    """Input slots that describe data or weights and are none themselves."""
-    parameters = QUANTISED.get((domain, op_type), {}).values()
-    slots = {slot for q in parameters for slot in (q.scale, q.zero_point)}
-    return slots | set(STATISTICS.get((domain, op_type), ()))

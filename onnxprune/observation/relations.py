@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxprune.observation.blocks import Floats
+from onnxprune.calibration.dequantised import Floats
 from onnxprune.observation.rows import ChannelRows, Rows
 from onnxprune.observation.types import Edges, merged
 from onnxprune.observation.vertices import Vertices

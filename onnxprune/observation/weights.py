@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.observation.blocks import BLOCK, Floats, blocks, is_weight
+from onnxprune.calibration.dequantised import Floats, is_learned
+from onnxprune.observation.blocks import BLOCK, blocks
 from onnxprune.observation.rows import ChannelRows, Rows
 from onnxprune.observation.types import Edges, merged
 from onnxprune.onnx_file import Initializer
@@ -91,7 +92,7 @@ def read_weights(rows: ChannelRows) -> tuple[Slices, Edges]:
     graph = rows.groups.graph
     axes: dict[str, dict[int, Labels]] = defaultdict(dict)
     for name, axis, labels in rows.groups.findings.store.sites():
-        if name in graph.initializers and rows.carries(labels) and is_weight(graph, name):
+        if name in graph.initializers and rows.carries(labels) and is_learned(graph, name):
             axes[name][axis] = labels
     slices, joined = Slices.empty(rows), Joined([], [], [])
     for name, own in axes.items():
