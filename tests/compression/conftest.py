@@ -1,9 +1,9 @@
 """A small model whose classes can be told apart, samples for it, and short runs."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from onnxprune.compression import CompressOptions, RunFolder, compress, resume, start
+from onnxprune.compression import CompressOptions, RunFolder, compress, open_run, resume, start
+from onnxprune.compression.compress import BOXES
 from onnxprune.compression.config import make_options
+from onnxprune.runs.folder import clear
 from tests.onnx_file.small_models import chain
 
 ROOT = Path(__file__).parents[2]
@@ -43,17 +45,33 @@ compress(open_run(Path(sys.argv[1])))
 """
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Conv, BatchNormalization, Relu, Conv, pool, Gemm; input x (N, 3, 8, 8), output y (N, 5)."""
-    path = tmp_path / "chain.onnx"
-    model = chain(np.random.default_rng(0))
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its samples and a run that was never interrupted; tests get copies."""
+    return with_run(tmp_path_factory.mktemp("made"), told_apart(chain(np.random.default_rng(0))))
+
+
+def with_run(folder: Path, model: onnx.ModelProto, **others: object) -> Path:
+    """model.onnx, samples.npz and the run in `whole`."""
+    onnx.save(model, folder / "model.onnx")
+    write_samples(folder / "samples.npz", folder / "model.onnx")
+    asked = options(folder / "model.onnx", folder / "samples.npz", **others)
+    compress(start(asked, folder / "whole", ["words"]))
+    return folder
+
+
+def told_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with another bias at its end, in place: every class is predicted now and then."""
     (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "fc_b")
-    means = answers(model).mean(0)
-    values = numpy_helper.to_array(bias) - means  # every class is predicted now and then
+    values = numpy_helper.to_array(bias) - answers(model).mean(0)
     bias.CopyFrom(numpy_helper.from_array(values.astype(np.float32), "fc_b"))
-    onnx.save(model, path)
-    return path
+    return model
+
+
+@pytest.fixture
+def model(made: Path, tmp_path: Path) -> Path:
+    """Conv, BatchNormalization, Relu, Conv, pool, Gemm; input x (N, 3, 8, 8), output y (N, 5)."""
+    return Path(shutil.copy(made / "model.onnx", tmp_path))
 
 
 def inputs(seed: int) -> np.ndarray:
@@ -66,9 +84,9 @@ def answers(model: onnx.ModelProto, seed: int = 1) -> np.ndarray:
 
 
 @pytest.fixture
-def samples(model: Path, tmp_path: Path) -> Path:
+def samples(made: Path, tmp_path: Path) -> Path:
     """Labelled by the model itself, so that it is always right."""
-    return write_samples(tmp_path / "samples.npz", model)
+    return Path(shutil.copy(made / "samples.npz", tmp_path))
 
 
 def write_samples(path: Path, model: Path | None = None, *, seed: int = 1) -> Path:
@@ -85,14 +103,21 @@ def options(model: Path, samples: Path, **others: object) -> CompressOptions:
     return make_options({**SHORT, "model": str(model), "data": str(samples), **changed})
 
 
-Run = Callable[..., RunFolder]
-
-
 @pytest.fixture
-def finished(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
-    """A run that was never interrupted."""
-    run = start(options(model, samples), tmp_path / "whole", ["words"])
-    compress(run)
+def finished(made: Path, model: Path, samples: Path, tmp_path: Path) -> RunFolder:
+    """A run that was never interrupted, of this model and these samples."""
+    shutil.copytree(made / "whole", tmp_path / "whole")
+    for path in (p for name in ("run.json", "config.toml") for p in (tmp_path / "whole").rglob(name)):
+        path.write_text(path.read_text("utf-8").replace(str(made), str(tmp_path)), "utf-8")
+    return open_run(tmp_path / "whole")
+
+
+def undone(run: RunFolder, box: str) -> RunFolder:
+    """The run before this box, in place."""
+    names = [one.name for one in BOXES]
+    for name in names[names.index(box) :]:
+        clear(run.path / file for file in run.record["boxes"].pop(name)["outputs"])
+    run.save()
     return run
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from onnxprune import search as searches
@@ -18,7 +17,7 @@ from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.search.inputs import make_inputs, open_all
-from tests.compression.conftest import continued, hashes, killed, options, write_samples
+from tests.compression.conftest import continued, hashes, killed, options, with_run, write_samples
 from tests.search.conftest import three_convolutions
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -50,12 +49,10 @@ DEATHS = {
 }
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """With enough channels for hundreds of different masks."""
-    path = tmp_path / "model.onnx"
-    onnx.save(three_convolutions(np.random.default_rng(0)), path)
-    return path
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a model that has enough channels for hundreds of different masks, and a run that searched."""
+    return with_run(tmp_path_factory.mktemp("made"), three_convolutions(np.random.default_rng(0)), **QUICK)
 
 
 def asked(model: Path, samples: Path, **others: object) -> CompressOptions:
@@ -63,27 +60,20 @@ def asked(model: Path, samples: Path, **others: object) -> CompressOptions:
     return options(model, samples, **{**QUICK, **changed})
 
 
-@pytest.fixture
-def searched(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
-    run = start(asked(model, samples), tmp_path / "searched", ["words"])
-    compress(run)
-    return run
-
-
 def hash_of(path: Path, model: Path) -> str:
     return masks_hash(load_masks(path, find_groups(load_graph(model))))
 
 
-def test_the_masks_of_the_search_are_what_is_pruned(searched: RunFolder, model: Path) -> None:
-    found = json.loads((searched.path / "search" / "search.json").read_text())
-    assert hash_of(searched.path / "masks.json", model) == found["best"]["masks"]
-    summary, report = summary_of(searched), (searched.path / "report.md").read_text()
+def test_the_masks_of_the_search_are_what_is_pruned(finished: RunFolder, model: Path) -> None:
+    found = json.loads((finished.path / "search" / "search.json").read_text())
+    assert hash_of(finished.path / "masks.json", model) == found["best"]["masks"]
+    summary, report = summary_of(finished), (finished.path / "report.md").read_text()
     assert summary["search"]["agent"] == "random"
     assert summary["search"]["evaluations"] == 8
     assert summary["targets"][0]["met"]
     assert "The agent `random` chose the channels" in report
     assert "selection split" in report
-    assert json.loads((searched.path / "prune.json").read_text())["allocation"] is None
+    assert json.loads((finished.path / "prune.json").read_text())["allocation"] is None
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -108,30 +98,30 @@ def rows_of(samples: object) -> list[bytes]:
 
 
 def test_the_search_alone_finds_the_same(
-    searched: RunFolder, model: Path, samples: Path, tmp_path: Path
+    finished: RunFolder, model: Path, samples: Path, tmp_path: Path
 ) -> None:
     run = searches.start(search_options(asked(model, samples), "random"), tmp_path / "alone", [])
     searches.search(run)
     episodes = "search/episodes.jsonl"
-    assert (run.path / episodes).read_bytes() == (searched.path / "search" / episodes).read_bytes()
-    assert hash_of(run.path / "masks.json", model) == hash_of(searched.path / "masks.json", model)
+    assert (run.path / episodes).read_bytes() == (finished.path / "search" / episodes).read_bytes()
+    assert hash_of(run.path / "masks.json", model) == hash_of(finished.path / "masks.json", model)
 
 
 @posix
 @pytest.mark.parametrize("patch", DEATHS.values(), ids=list(DEATHS))
 def test_a_run_that_was_killed_in_the_search_ends_as_one_that_was_not(
-    patch: str, model: Path, samples: Path, tmp_path: Path, searched: RunFolder
+    patch: str, model: Path, samples: Path, tmp_path: Path, finished: RunFolder
 ) -> None:
     run = start(asked(model, samples), tmp_path / "killed", ["words"])
     killed(run.path, patch)
     assert json.loads((run.path / "run.json").read_text())["boxes"]["search"]["state"] == "running"
     continued(run.path)
-    assert hashes(run.path, FILES) == hashes(searched.path, FILES)
+    assert hashes(run.path, FILES) == hashes(finished.path, FILES)
     assert not (run.path / "search" / "search" / "evaluator").exists()
 
 
 def test_a_stop_in_the_search_is_saved_and_goes_on(
-    model: Path, samples: Path, tmp_path: Path, searched: RunFolder
+    model: Path, samples: Path, tmp_path: Path, finished: RunFolder
 ) -> None:
     run, seen = start(asked(model, samples), tmp_path / "stopped", []), list[int]()
     heard = Listener(searching=lambda p: seen.append(p.done), stop=lambda: len(seen) == 6)
@@ -140,7 +130,7 @@ def test_a_stop_in_the_search_is_saved_and_goes_on(
     assert run.record["status"] == "interrupted"
     assert not (run.path / "masks.json").exists()
     compress(resume(run.path, {"search.workers": 1, "search.budget": "1h"}))
-    assert hashes(run.path, FILES) == hashes(searched.path, FILES)
+    assert hashes(run.path, FILES) == hashes(finished.path, FILES)
 
 
 @pytest.mark.parametrize(
@@ -167,11 +157,11 @@ def test_a_search_that_fails_is_told_as_such_and_the_run_can_go_on(
     assert (run.path / "final.onnx").exists()
 
 
-def test_masks_that_were_changed_are_searched_again(searched: RunFolder) -> None:
-    before = hashes(searched.path, FILES)
-    (searched.path / "search" / "masks.json").write_text("{}")
-    continued(searched.path)
-    assert hashes(searched.path, FILES) == before
+def test_masks_that_were_changed_are_searched_again(finished: RunFolder) -> None:
+    before = hashes(finished.path, FILES)
+    (finished.path / "search" / "masks.json").write_text("{}")
+    continued(finished.path)
+    assert hashes(finished.path, FILES) == before
 
 
 def test_without_its_package_the_agent_that_learns_gives_way_to_one_that_needs_none(

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
 
 from onnxprune.agents.table import AGENTS
 from onnxprune.agents.types import Agent, Problem
@@ -25,7 +24,7 @@ from onnxprune.search.history import Scored
 from onnxprune.search.journal import Journal
 from onnxprune.search.scoring import Level
 from onnxprune.target import Constraints, parse_target, resolve_align, settle
-from tests.compression.conftest import answers, write_samples
+from tests.compression.conftest import told_apart, write_samples
 from tests.onnx_file.small_models import normal, parsed
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +50,9 @@ def model(tmp_path: Path) -> Path:
 
 def three_convolutions(rng: np.random.Generator) -> onnx.ModelProto:
     """Enough channels for hundreds of different masks; every class is predicted now and then."""
-    model = parsed(
-        """<ir_version: 8, opset_import: ["" : 17]>
+    return told_apart(
+        parsed(
+            """<ir_version: 8, opset_import: ["" : 17]>
         three (float[N, 3, 8, 8] x) => (float[N, 5] y) {
             a = Conv<pads = [1, 1, 1, 1]>(x, a_w)
             b = Relu(a)
@@ -64,15 +64,13 @@ def three_convolutions(rng: np.random.Generator) -> onnx.ModelProto:
             g = Flatten(p)
             y = Gemm<transB = 1>(g, fc_w, fc_b)
         }""",
-        a_w=normal(rng, 12, 3, 3, 3),
-        c_w=normal(rng, 16, 12, 3, 3),
-        e_w=normal(rng, 12, 16, 3, 3),
-        fc_w=normal(rng, 5, 12),
-        fc_b=np.zeros(5, np.float32),
+            a_w=normal(rng, 12, 3, 3, 3),
+            c_w=normal(rng, 16, 12, 3, 3),
+            e_w=normal(rng, 12, 16, 3, 3),
+            fc_w=normal(rng, 5, 12),
+            fc_b=np.zeros(5, np.float32),
+        )
     )
-    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "fc_b")
-    bias.CopyFrom(numpy_helper.from_array((-answers(model).mean(0)).astype(np.float32), "fc_b"))
-    return model
 
 
 @pytest.fixture
