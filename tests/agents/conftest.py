@@ -139,3 +139,9 @@ def search(
 @pytest.fixture(scope="session")
 def world(cost_models: dict[str, CostModel]) -> World:
     return world_of(cost_models["resnet20"])
+
+
+@pytest.fixture(scope="session")
+def small_world(cost_models: dict[str, CostModel]) -> World:
+    """With a quarter of the channels, for what holds in any world."""
+    return world_of(cost_models["encoder_split"])

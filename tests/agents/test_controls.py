@@ -54,17 +54,17 @@ def test_every_proposal_meets_the_target_and_is_new(name: str, align: int, world
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_it_goes_on_bit_for_bit_from_its_state(name: str, world: World) -> None:
-    problem = problem_of(world, evaluations=80)
+def test_it_goes_on_bit_for_bit_from_its_state(name: str, small_world: World) -> None:
+    problem = problem_of(small_world, evaluations=80)
     straight, stopped, resumed = (AGENTS[name].make(problem, None) for _ in range(3))
-    whole = search(straight, world, batches=5).batches
-    search(stopped, world, batches=1)
+    whole = search(straight, small_world, batches=5).batches
+    search(stopped, small_world, batches=1)
     states = [stopped.state()]
-    search(stopped, world, batches=2)  # what comes later must not reach into the state
+    search(stopped, small_world, batches=2)  # what comes later must not reach into the state
     states.append(stopped.state())
     for after, state in zip((1, 3), states, strict=True):
         resumed.restore(state)
-        rest = search(resumed, world, batches=5 - after).batches
+        rest = search(resumed, small_world, batches=5 - after).batches
         assert all_same(masks_of(rest), masks_of(whole[after:]))
         assert all_same(masks_of([resumed.final()]), masks_of([straight.final()]))
 

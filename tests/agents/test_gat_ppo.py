@@ -145,9 +145,7 @@ def test_the_gradient_before_any_update_is_the_policy_gradient(problem: Problem,
 
 def test_advantages_of_one_step_are_reward_less_value() -> None:
     value = torch.tensor([0.1, 0.2, 0.3])
-    outlook = Outlook(
-        torch.zeros(3, 1), torch.ones(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value
-    )
+    outlook = Outlook(torch.zeros(3, 1), torch.ones(3, 1), torch.zeros(3, 1), torch.zeros(1), 1.0, value)
     found, returns = advantages(outlook, torch.tensor([1.0, 0.0, -1.0]), 0.95)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.9, -0.2, -1.3]))
     torch.testing.assert_close(returns[:, 0], torch.tensor([1.0, 0.0, -1.0]))
@@ -155,9 +153,7 @@ def test_advantages_of_one_step_are_reward_less_value() -> None:
 
 def test_advantages_at_lambda_one_are_whole_returns() -> None:
     value = torch.tensor([0.1, 0.7, -0.4, 0.2])  # two episodes of two steps
-    outlook = Outlook(
-        torch.zeros(4, 1), torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value
-    )
+    outlook = Outlook(torch.zeros(4, 1), torch.ones(4, 1), torch.zeros(4, 1), torch.zeros(1), 1.0, value)
     found, returns = advantages(outlook, torch.tensor([1.0, -1.0]), 1.0)
     torch.testing.assert_close(returns, torch.tensor([[1.0, 1.0], [-1.0, -1.0]]))
     torch.testing.assert_close(found, returns - value.reshape(2, 2))
@@ -221,8 +217,8 @@ def test_it_learns(world: World, options: GatPpoOptions) -> None:
 
 @pytest.mark.parametrize("episode", ["one-shot", "rounds", "group-wise"])
 @pytest.mark.parametrize("constraint", ["project", "lagrangian", "penalty"])
-def test_every_kind_of_episode_runs(world: World, episode: str, constraint: str) -> None:
-    problem = problem_of(world, evaluations=40)
+def test_every_kind_of_episode_runs(small_world: World, episode: str, constraint: str) -> None:
+    problem = problem_of(small_world, evaluations=40)
     options = {
         "episode": episode,
         "constraint": constraint,
@@ -231,7 +227,7 @@ def test_every_kind_of_episode_runs(world: World, episode: str, constraint: str)
         "layers": 1,
         "epochs": 2,
     }
-    run = search(make(problem, options), world, evaluations=20)
+    run = search(make(problem, options), small_world, evaluations=20)
     feasible = [outcome.feasible for outcome in run.flat]
     assert len(feasible) == 20
     assert constraint != "project" or all(feasible)
@@ -240,15 +236,17 @@ def test_every_kind_of_episode_runs(world: World, episode: str, constraint: str)
 @pytest.mark.parametrize(
     "options", [QUICK, replace(QUICK, episode="rounds", rounds=2)], ids=["one", "rounds"]
 )
-def test_it_goes_on_bit_for_bit_from_its_state(world: World, options: GatPpoOptions, tmp_path: Path) -> None:
-    problem = problem_of(world, evaluations=64)
+def test_it_goes_on_bit_for_bit_from_its_state(
+    small_world: World, options: GatPpoOptions, tmp_path: Path
+) -> None:
+    problem = problem_of(small_world, evaluations=64)
     straight, stopped, resumed = (GatPpo(problem, options) for _ in range(3))
-    whole = search(straight, world, batches=4).batches
-    search(stopped, world, batches=2)
+    whole = search(straight, small_world, batches=4).batches
+    search(stopped, small_world, batches=2)
     torch.save(stopped.state(), tmp_path / "state.pt")
-    search(stopped, world, batches=1)  # what comes later must not reach into the state
+    search(stopped, small_world, batches=1)  # what comes later must not reach into the state
     resumed.restore(torch.load(tmp_path / "state.pt", weights_only=True))
-    rest = search(resumed, world, batches=2).batches
+    rest = search(resumed, small_world, batches=2).batches
     hashes = [[masks_hash(c.masks) for c in batch] for batch in rest]
     assert hashes == [[masks_hash(c.masks) for c in batch] for batch in whole[2:]]
 
