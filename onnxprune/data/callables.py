@@ -49,7 +49,7 @@ def user_error(spec: str, error: BaseException, *, code: str) -> DataError:
     """The error that the user's code raised, with the last place in it: the rest is ours or a library's."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return DataError(code, f"{spec} raised {type(error).__name__}{where}", cause=str(error))
+    return DataError(code, f"{spec} raised {type(error).__name__}{where}", cause=" ".join(str(error).split()))
 
 
 def _is_users(filename: str) -> bool:

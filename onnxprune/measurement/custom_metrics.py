@@ -25,6 +25,8 @@ from onnxprune.data.samples import Array
 from onnxprune.errors import DataError, OnnxPruneError
 from onnxprune.measurement.accumulators import Observed
 
+TERMINATED = 143  # exit code of the handler of SIGTERM
+
 
 class CustomMetric:
     """The user's function or class as an accumulator.
@@ -62,6 +64,10 @@ class CustomMetric:
         except OnnxPruneError:
             raise
         except Exception as error:  # the user's function may raise anything
+            raise user_error(self._spec, error, code="E506") from error
+        except SystemExit as error:
+            if error.code == TERMINATED:  # a signal's, not the function's
+                raise
             raise user_error(self._spec, error, code="E506") from error
 
 
