@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, TypeVar
 
 from onnxprune.errors import UsageError
@@ -58,7 +59,10 @@ def read(value: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         parts = value.split(",") if isinstance(value, str) else list(value)
         return tuple(str(part).strip() for part in parts if str(part).strip())
-    return type(default)(value)
+    read = type(default)(value)
+    if isinstance(read, float) and not isfinite(read):
+        raise ValueError(value)
+    return read
 
 
 def require(holds: bool, what: str) -> None:

@@ -14,11 +14,13 @@ from onnxprune.agents.types import Agent, Floats, Problem
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA, score
 from onnxprune.data import DataOptions, Samples, choose, split
+from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
 from onnxprune.errors import DataError, RuntimeProblem, UsageError
 from onnxprune.evaluation import METHODS
 from onnxprune.groups import Groups
 from onnxprune.measurement.choice import Metric, choose_metric, require_labels
+from onnxprune.measurement.metrics import METRICS
 from onnxprune.pipeline import PruneOptions, load_groups
 from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
@@ -30,6 +32,7 @@ CALIBRATION_BATCH = 64
 REWARD_SHARE = 0.5  # of the search part; the rest selects
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)")
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+MOST_SEED = 2**32 - 1
 PACKAGES = ("torch", "torch_geometric")
 
 
@@ -95,7 +98,8 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
     """The splits of the samples, and what they are judged by.
 
     Raises:
-        DataError: E503, E504, samples that are too few or lack what the metric needs.
+        DataError: E503, E504, samples that are too few or lack what the metric needs; E506, a metric of the
+            user's that cannot be imported.
         UsageError: E201, a metric that is not known.
     """
     groups, parts = opened.groups, opened.parts
@@ -113,6 +117,8 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
                 hint="a half of undivided samples is for fitting, a quarter for the search",
             )
     require_labels(metric, search, "search", groups.graph)
+    if metric.name not in METRICS:
+        load_callable(metric.name, code="E506")
     return Inputs(options, groups, fit, reward, selection, metric)
 
 
@@ -272,6 +278,8 @@ def check_values(options: SearchOptions) -> None:
     for option, value in least.items():
         if value is not None and value < 1:
             raise UsageError("E201", f"{option} {value}: must be at least 1")
+    if not 0 <= options.seed <= MOST_SEED:
+        raise UsageError("E201", f"--seed {options.seed}: must be in [0, {MOST_SEED}]")
     if options.workers < 0:
         raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
     if options.init_policy is not None and not Path(options.init_policy).is_file():
