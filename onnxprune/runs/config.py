@@ -22,6 +22,7 @@ from onnxprune.onnx_file.saving import disk_errors
 
 Values = dict[str, Any]
 HEADER = "# Every option of this run, as it was resolved; `onnxprune {command} --config` reads it again.\n"
+RECORD = "run.json"
 Options = TypeVar("Options")
 
 
@@ -160,8 +161,21 @@ class Schema(Generic[Options]):
         return {key: list(v) if isinstance(v, tuple) else v for key, v in self.values(options).items()}
 
     def restored(self, recorded: Mapping[str, Any]) -> Values:
-        """The values that `recorded` gave."""
-        return {key: tuple(v) if isinstance(v, list) else v for key, v in recorded.items()}
+        """The values that `recorded` gave.
+
+        Raises:
+            UsageError: E208, it has a key that is not known, or a value of another type.
+        """
+        values = {}
+        for name, value in recorded.items():
+            try:
+                values[name] = self.keys[name].check(value, RECORD)
+            except (KeyError, UsageError) as error:
+                cause = error.message if isinstance(error, UsageError) else f"unknown key '{name}'"
+                raise UsageError(
+                    "E208", f"{RECORD} is no record of a run", cause=cause, hint="start a new run"
+                ) from error
+        return values
 
     def write(self, path: Path, options: Options) -> None:
         """All values as TOML, atomically."""

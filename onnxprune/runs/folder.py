@@ -220,7 +220,9 @@ def is_record(record: Any) -> bool:
     """Whether run.json is what this version wrote."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         return False
-    if not isinstance(record.get("warnings"), list):
+    if not all(isinstance(record.get(name), list) for name in ("warnings", "argv")):
+        return False
+    if not isinstance(record.get("status"), str):
         return False
     if not all(isinstance(record.get(name), dict) for name in ("boxes", "options", "sha256")):
         return False

@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,9 @@ class Journal:
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        self._sums = dict.fromkeys(KEPT, 0)  # CRC-32 of what the kept files hold
+        with disk_errors(folder, 0):
+            folder.mkdir(exist_ok=True)
         self._board = board(folder / "tb") if tensorboard else None
 
     def path(self, name: str) -> Path:
@@ -79,8 +82,10 @@ class Journal:
         try:
             sizes = {name: int(state["sizes"][name]) for name in KEPT}
             saved = Saved(**{name: state[name] for name in ("agent", "updates", "elapsed_s", "scoring_s")})
+            sums = {name: int(state["sums"][name]) for name in KEPT}
             for name, size in sizes.items():
                 cut(self.path(name), size)
+                self._sums[name] = sum_of(self.path(name), sums[name])
             with self.path(EPISODES).open(encoding="utf-8") as lines:
                 history.add(Episode.from_json(json.loads(line)) for line in lines)
             if len(history) != state["episodes"]:
@@ -98,14 +103,15 @@ class Journal:
 
     def pending(self) -> dict[str, Scored]:
         """Evaluations of a batch that was not told, by hash; a last line that is not whole is left out."""
-        return dict(self._pending()) if self.path(PENDING).exists() else {}
+        return dict(self._pending()) if self.path(PENDING).is_file() else {}
 
     def _pending(self) -> Iterator[tuple[str, Scored]]:
-        with self.path(PENDING).open(encoding="utf-8") as lines:
+        with self.path(PENDING).open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 try:
                     found = json.loads(line)
-                    yield found["masks"], Scored(found["accuracy"], found["rows"])
+                    scored = Scored(float(found["accuracy"]), int(found["rows"]))
+                    yield str(found["masks"]), scored
                 except (ValueError, KeyError, TypeError):
                     return
 
@@ -128,7 +134,7 @@ class Journal:
     def save(self, saved: Saved, history: History) -> None:
         """The checkpoint; then nothing is pending any more."""
         sizes = {name: self.path(name).stat().st_size for name in KEPT}
-        state = {**vars(saved), "episodes": len(history), "sizes": sizes}
+        state = {**vars(saved), "episodes": len(history), "sizes": sizes, "sums": self._sums}
         save_state(self.path(CHECKPOINT), state)
         self._write(PENDING, "", mode="w")
 
@@ -137,7 +143,9 @@ class Journal:
         with disk_errors(path, len(text)), path.open(mode, encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
-            if name in KEPT:  # the checkpoint must not be on the disk before them
+            if name in KEPT:
+                self._sums[name] = zlib.crc32(text.encode(), 0 if mode == "w" else self._sums[name])
+                # the checkpoint must not be on the disk before them
                 os.fsync(file.fileno())
 
 
@@ -152,6 +160,18 @@ def cut(path: Path, size: int) -> None:
         raise ValueError(f"{path.name} has {have} bytes, want {size}")
     if have > size:
         os.truncate(path, size)
+
+
+def sum_of(path: Path, want: int) -> int:
+    """CRC-32 of a file.
+
+    Raises:
+        ValueError: It is another.
+    """
+    have = zlib.crc32(path.read_bytes())
+    if have != want:
+        raise ValueError(f"{path.name} was changed")
+    return have
 
 
 def curve_rows(episodes: Sequence[Episode], history: History, seconds: float) -> Iterator[Sequence[Any]]:

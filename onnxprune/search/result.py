@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxprune.agents.types import Problem, State
+from onnxprune.errors import UsageError
 from onnxprune.masks import masks_hash, save_masks
 from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs.folder import RunFolder, read_json, write_json
@@ -156,6 +157,11 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
     """All that a finished search found.
 
     Raises:
-        UsageError: E208, its result is missing.
+        UsageError: E208, its result is missing or damaged.
     """
-    return {"run": str(run.path), "status": run.record["status"], **read_json(run.path / RESULT)}
+    found = read_json(run.path / RESULT)
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(name), dict) for name in ("masks", "history")
+    ):
+        raise UsageError("E208", f"{run.path / RESULT} is no result of a search", hint="start a new run")
+    return {"run": str(run.path), "status": run.record["status"], **found}

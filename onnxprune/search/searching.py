@@ -7,8 +7,10 @@ from pathlib import Path
 from onnxprune.agents.types import Problem
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.evaluation import Pool
-from onnxprune.masks import all_true
+from onnxprune.groups import Groups
+from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
+from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs import folder as runs
 from onnxprune.runs.config import Values, first_difference
 from onnxprune.runs.folder import (
@@ -184,10 +186,10 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
     given, opened = opened, opened or open_all(options)
     require_same(run, opened.sha256)
     inputs = make_inputs(options, opened)
-    if complete(run, options):
+    if complete(run, options, inputs.groups):
         listener.note("all evaluations were done before")
         return
-    with locked(run.path), recorded(run):
+    with locked(run.path), recorded(run), disk_errors(run.path, runs.BLOCK):
         clear(half_written(run.path))
         SCHEMA.write(run.path / CONFIG, options)
         if given is None:
@@ -202,14 +204,17 @@ def tell_of(opened: Opened, listener: Listener) -> None:
         listener.warn(warning)
 
 
-def complete(run: RunFolder, options: SearchOptions) -> bool:
-    """Whether a run has its result, and no budget ended it early."""
-    if run.record["status"] != "done" or not all(
-        (run.path / name).exists() for name in (MASKS, ARRAYS, RESULT)
-    ):
+def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
+    """Whether a run has its result, undamaged, and no budget ended it early."""
+    if run.record["status"] != "done":
         return False
-    done = summary_of(run)["history"]["evaluations"]
-    return bool(done >= options.evaluations)
+    try:
+        found = summary_of(run)
+        masks = [load_masks(run.path / name, groups) for name in (MASKS, ARRAYS)]
+    except UsageError:
+        return False
+    own = all(masks_hash(one) == found["masks"]["sha256"] for one in masks)
+    return bool(own and found["history"]["evaluations"] >= options.evaluations)
 
 
 def recording(run: RunFolder, listener: Listener) -> Listener:
