@@ -11,28 +11,19 @@ import click
 from onnxprune.cli.compress_options import HELP_SECTIONS, compress_options
 from onnxprune.cli.compress_report import print_summary
 from onnxprune.cli.console import Output
-from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
+from onnxprune.cli.resumable import ResumableCommand, begin, exit_code
 from onnxprune.cli.search_bar import SearchBar
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.compression import Listener, RunFolder, compress, resume, start, summary_of
 from onnxprune.compression.config import make_options, read_config
-from onnxprune.errors import UsageError
 from onnxprune.runs.config import Values
 
-INTERRUPTED = 130
 STATES = {"running": "...", "kept": "done before", "skipped": "left out"}
 
 
-class CompressCommand(Command):
-    """Keeps the words of the command line for the record."""
-
+class CompressCommand(ResumableCommand):
     sections: ClassVar[Mapping[str, Collection[str]]] = HELP_SECTIONS
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and remember the words."""
-        ctx.meta["argv"] = list(args)
-        return super().parse_args(ctx, args)
 
 
 @click.command("compress", cls=CompressCommand)
@@ -68,8 +59,12 @@ def command(
     --allocation without an --agent means no search, as --agent none does: criterion and allocation decide.
     """
     values = (read_config(config) if config else {}) | given | ({"model": str(model)} if model else {})
+
+    def started(folder: Path) -> RunFolder:
+        return start(make_options(values), folder, context.meta["argv"], force=force)
+
     with stop_request() as request, ExitStack() as stack:
-        run = begin(context.meta["argv"], values, (out, resumed), force=force)
+        run = begin((out, resumed), started, resume, values)
         try:
             compress(run, listener_of(output, request, SearchBar(output, stack)))
         except (KeyboardInterrupt, SystemExit) as end:
@@ -81,28 +76,6 @@ def command(
     print_summary(output, summary)
     output.finish(summary)
     return 0
-
-
-def exit_code(end: BaseException) -> int:
-    return end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else INTERRUPTED
-
-
-def begin(
-    argv: list[str], values: Values, places: tuple[Path | None, Path | None], *, force: bool
-) -> RunFolder:
-    """A new run, or one to go on with.
-
-    Raises:
-        UsageError: E201, neither or both; and what `start` and `resume` refuse.
-    """
-    out, resumed = places
-    if resumed is not None:
-        if out is not None and out.absolute() != resumed.absolute():
-            raise UsageError("E201", "--resume goes on in its own folder; -o names another one")
-        return resume(resumed, values)
-    if out is None:
-        raise UsageError("E201", "missing option '-o' / '--out'", hint="-o runs/NAME, a folder")
-    return start(make_options(values), out, argv, force=force)
 
 
 def listener_of(output: Output, request: StopRequest, bar: SearchBar) -> Listener:

@@ -9,29 +9,20 @@ import click
 
 from onnxprune.agents.table import AGENTS
 from onnxprune.cli.console import Output
-from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
+from onnxprune.cli.resumable import ResumableCommand, begin, exit_code
 from onnxprune.cli.search_options import HELP_SECTIONS, search_options
 from onnxprune.cli.search_report import print_summary, progress_text
 from onnxprune.cli.stop_request import StopRequest, stop_request
-from onnxprune.errors import TargetError, UsageError
+from onnxprune.errors import TargetError
 from onnxprune.runs.config import Values
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, Progress, options_of, resume, search, start, summary_of
 from onnxprune.search.options import SCHEMA
 
-INTERRUPTED = 130
 
-
-class SearchCommand(Command):
-    """Keeps the words of the command line for the record."""
-
+class SearchCommand(ResumableCommand):
     sections: ClassVar[Mapping[str, Collection[str]]] = HELP_SECTIONS
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and remember the words."""
-        ctx.meta["argv"] = list(args)
-        return super().parse_args(ctx, args)
 
 
 def list_agents(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -79,8 +70,12 @@ def command(
     part. The best few are compared on the other half. The test part is not read. Samples need no labels.
     """
     values = (SCHEMA.read(config) if config else {}) | given | ({"model": str(model)} if model else {})
+
+    def started(folder: Path) -> RunFolder:
+        return start(SCHEMA.make(values), folder, context.meta["argv"], force=force)
+
     with stop_request() as request:
-        run = begin(context.meta["argv"], values, (out, resumed), force=force)
+        run = begin((out, resumed), started, resume, values)
         try:
             carry_out(output, run, request)
         except (KeyboardInterrupt, SystemExit) as end:
@@ -101,28 +96,6 @@ def carry_out(output: Output, run: RunFolder, request: StopRequest) -> None:
     options = options_of(run)
     with output.progress("search", options.evaluations, worded=True) as step:
         search(run, listener_of(output, request, step))
-
-
-def exit_code(end: BaseException) -> int:
-    return end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else INTERRUPTED
-
-
-def begin(
-    argv: list[str], values: Values, places: tuple[Path | None, Path | None], *, force: bool
-) -> RunFolder:
-    """A new run, or one to go on with.
-
-    Raises:
-        UsageError: E201, neither or both; and what `start` and `resume` refuse.
-    """
-    out, resumed = places
-    if resumed is not None:
-        if out is not None and out.absolute() != resumed.absolute():
-            raise UsageError("E201", "--resume goes on in its own folder; -o names another one")
-        return resume(resumed, values)
-    if out is None:
-        raise UsageError("E201", "missing option '-o' / '--out'", hint="-o runs/NAME, a folder")
-    return start(SCHEMA.make(values), out, argv, force=force)
 
 
 def listener_of(output: Output, request: StopRequest, step: Callable[..., None]) -> Listener:

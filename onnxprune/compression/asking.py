@@ -1,6 +1,6 @@
 """What a compression asks of the search: the agent, its options, and the samples that the run has open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from onnxprune.agents.table import AGENTS
@@ -75,14 +75,7 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
         samples=options.samples,
         holdout=not apart,
         shape=options.shape,
-        channels=ChannelSettings(
-            align=prune.align,
-            device=prune.device,
-            min_keep=prune.min_keep,
-            skip=prune.skip,
-            only=prune.only,
-            heads=prune.heads,
-        ),
+        channels=ChannelSettings(**{one.name: getattr(prune, one.name) for one in fields(ChannelSettings)}),
         evaluate=EvaluateSettings(
             metric=options.measure.metric,
             repair=repair_of(options),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -11,7 +10,6 @@ from onnxprune.agents.table import AGENTS
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.compression.asking import NONE, asked_agent, opened_for, search_options
 from onnxprune.compression.config import values_of
-from onnxprune.compression.files import OURS
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import CostModel
@@ -92,21 +90,6 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
     yield "--allocation", options.prune.allocation, ("auto", *ALLOCATIONS)
     yield "--agent", options.search.agent, ("auto", NONE, *AGENTS)
     yield "--reconstruct-method", options.reconstruct.method, METHODS
-
-
-def check_apart(options: CompressOptions, folder: Path) -> None:
-    """Whether what the run reads lies where it will not be overwritten.
-
-    Raises:
-        UsageError: E203, the model or the samples are a file of a run in the same folder.
-    """
-    ours = [(folder / name).resolve() for name in OURS]
-    for spec in (options.model, options.data, options.test):
-        path = None if spec is None else Path(spec).resolve()
-        if path is not None and any(path == own or own in path.parents for own in ours):
-            raise UsageError(
-                "E203", f"{spec} is a file of the run in {folder}, which --force removes", hint="another -o"
-            )
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:

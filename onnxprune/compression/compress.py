@@ -11,7 +11,6 @@ from typing import Any
 
 from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
 from onnxprune.compression.checks import (
-    check_apart,
     check_distinct,
     check_parts,
     check_reach,
@@ -32,10 +31,10 @@ from onnxprune.measurement.choice import choose_metric
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
+from onnxprune.runs.begin import Asked, first_record, require_apart, whole_path
 from onnxprune.runs.config import first_difference
 from onnxprune.runs.folder import CONFIG, RunFolder, check_new, clear, half_written, locked, make_run, now
 from onnxprune.runs.state import recorded, require_same
-from onnxprune.runs.versions import versions
 
 PRUNED = ("masks.json", "pruned.onnx")
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
@@ -75,7 +74,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    check_apart(options, folder)
+    require_apart((options.model, options.data, options.test), folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -87,30 +86,17 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
     check_searching(options, groups, parts, inputs)
-    facts = {
-        "command": COMMAND,
-        "argv": list(argv),
-        "started": now(),
-        "ended": None,
-        "versions": versions(),
-        "processor": host_facts().processor,
-        "seed": options.seed,
-        "sha256": inputs,
-        "options": SCHEMA.recorded(options),
-    }
-    run = make_run(folder, facts, OURS)
+    asked = Asked(COMMAND, argv, options.seed, inputs, SCHEMA.recorded(options))
+    run = make_run(folder, first_record(asked, host_facts().processor), OURS)
     write_config(run.path / CONFIG, options)
     return run
 
 
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
-
-    def whole(spec: str) -> str:
-        return str(Path(spec).absolute()) if Path(spec).exists() else spec
-
-    test = None if options.test is None else whole(options.test)
-    return replace(options, model=str(Path(options.model).absolute()), data=whole(options.data), test=test)
+    model, data = str(Path(options.model).absolute()), whole_path(options.data)
+    test = None if options.test is None else whole_path(options.test)
+    return replace(options, model=model, data=data, test=test)
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:

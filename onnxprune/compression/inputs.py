@@ -10,7 +10,7 @@ from onnxprune.onnx_file import Graph
 from onnxprune.pipeline import PruneOptions
 from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import WITHOUT_TEST, open_fit_and_search, open_part
-from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align
+from onnxprune.search.inputs import asked_for
 
 ALONE = "global"  # the allocation where nothing is searched
 
@@ -59,21 +59,9 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
         UsageError: E202, a target, an alignment or a least share that makes no sense.
     """
     settings = options.prune
-    constraints = Constraints(
-        align=resolve_align(settings.align, provider=settings.device),
-        min_keep=parse_min_keep(settings.min_keep),
-    )
-    return PruneOptions(
-        parse_target(options.target),
-        criterion=criterion,
-        allocation=ALONE if settings.allocation == "auto" else settings.allocation,
-        constraints=constraints,
-        heads=settings.heads,
-        skip=settings.skip,
-        only=settings.only,
-        shapes=shapes_of(options),
-        seed=options.seed,
-    )
+    asked = asked_for(options.target, settings, shape=options.shape, seed=options.seed)
+    allocation = ALONE if settings.allocation == "auto" else settings.allocation
+    return replace(asked, criterion=criterion, allocation=allocation)
 
 
 def identity(options: CompressOptions, graph: Graph) -> dict[str, Any]:

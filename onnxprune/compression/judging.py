@@ -16,7 +16,7 @@ from onnxprune.measurement.choice import choose_metric
 from onnxprune.onnx_file import Graph, load_graph, save_model
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.runs.folder import read_json, write_json
-from onnxprune.target import Target
+from onnxprune.target import verdicts
 
 FINAL = "final.onnx"
 
@@ -101,20 +101,6 @@ def model_document(work: Work, graph: Graph, measured: Measurement) -> dict[str,
     own = graph.path == work.graph.path
     cost = CostModel(work.groups).count({} if own else work.masks())
     return {"cost": vars(cost), "file_bytes": file_bytes(graph), "test": figures(measured)}
-
-
-def verdicts(target: Target, before: Cost, after: Cost) -> list[dict[str, Any]]:
-    """Each bound: what was asked, what was reached, whether it holds."""
-    return [
-        {
-            "target": str(bound),
-            "limit": bound.limit(before),
-            "reached": getattr(after, bound.quantity),
-            "share": getattr(after, bound.quantity) / max(1, getattr(before, bound.quantity)),
-            "met": getattr(after, bound.quantity) <= bound.limit(before),
-        }
-        for bound in target.bounds
-    ]
 
 
 def latency_box(work: Work) -> tuple[str, ...]:

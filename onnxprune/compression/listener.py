@@ -4,14 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from onnxprune.search import Progress
-
-
-def unheard(*_: object) -> None:
-    return
-
-
-def never() -> bool:
-    return False
+from onnxprune.search.listener import never, unheard
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,21 @@
 from dataclasses import dataclass, field
 
 from onnxprune.data.options import ImageText
+from onnxprune.search.options import ChannelSettings
 
 
 @dataclass(frozen=True)
-class PruneSettings:
-    """Which channels go.
+class PruneSettings(ChannelSettings):
+    """Which channels go; which may go, see `ChannelSettings`.
 
     Attributes:
         criterion: A key of `CRITERIA`, or auto: the best one that the samples allow. A search takes it as its
             prior.
         allocation: A key of `ALLOCATIONS`, or auto: global, where nothing is searched.
-        align: auto, or a number of channels.
-        device: Where the model will run, for `align`.
-        min_keep: Least share, or number, of channels kept in each group.
-        skip, only: Patterns of what to leave alone, of what alone to prune.
-        heads: Whole attention heads.
     """
 
     criterion: str = "auto"
     allocation: str = "auto"
-    align: str = "auto"
-    device: str = "cpu"
-    min_keep: str = "10%"
-    skip: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    heads: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ projection.py    project: from any preference to masks
 """
 
 from onnxprune.target.alignment import Alignment, resolve_align
-from onnxprune.target.bounds import Bound, Target, parse_target
+from onnxprune.target.bounds import Bound, Target, parse_target, verdicts
 from onnxprune.target.constraints import Constraints, parse_min_keep
 from onnxprune.target.projection import Scores, project
 from onnxprune.target.reach import reachable, require_reachable, settle
@@ -26,4 +26,5 @@ __all__ = [
     "require_reachable",
     "resolve_align",
     "settle",
+    "verdicts",
 ]

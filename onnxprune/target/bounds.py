@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 from onnxprune.cost import Cost
 from onnxprune.errors import UsageError
@@ -115,3 +116,17 @@ def parse_bound(text: str) -> Bound:
 def nonsense(text: str, what: str) -> UsageError:
     hint = "for example macs=50%, params=1.2M or bytes=600KiB"
     return UsageError("E202", f"target {text!r}: {what}", hint=hint)
+
+
+def verdicts(target: Target, before: Cost, after: Cost) -> list[dict[str, Any]]:
+    """Each bound: what was asked, what was reached, whether it holds."""
+    return [
+        {
+            "target": str(bound),
+            "limit": bound.limit(before),
+            "reached": getattr(after, bound.quantity),
+            "share": getattr(after, bound.quantity) / max(1, getattr(before, bound.quantity)),
+            "met": getattr(after, bound.quantity) <= bound.limit(before),
+        }
+        for bound in target.bounds
+    ]
