@@ -22,9 +22,10 @@ from onnxprune.groups import Groups
 from onnxprune.measurement.choice import Metric, choose_metric, require_labels
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.pipeline import PruneOptions, load_groups
+from onnxprune.runs.begin import whole_path
 from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
-from onnxprune.search.options import SearchOptions
+from onnxprune.search.options import ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
 PRIORS = ("obs", "wanda", "group-l2")  # by falling promise
@@ -128,19 +129,29 @@ def prune_options(options: SearchOptions) -> PruneOptions:
     Raises:
         UsageError: E202, a target, an alignment or a least share that makes no sense.
     """
-    settings = options.channels
+    return asked_for(options.target, options.channels, shape=options.shape, seed=options.seed)
+
+
+def asked_for(
+    target: tuple[str, ...], settings: ChannelSettings, *, shape: tuple[str, ...], seed: int
+) -> PruneOptions:
+    """The texts of options, read.
+
+    Raises:
+        UsageError: E202, a target, an alignment or a least share that makes no sense.
+    """
     constraints = Constraints(
         align=resolve_align(settings.align, provider=settings.device),
         min_keep=parse_min_keep(settings.min_keep),
     )
     return PruneOptions(
-        parse_target(options.target),
+        parse_target(target),
         constraints=constraints,
         heads=settings.heads,
         skip=settings.skip,
         only=settings.only,
-        shapes=parse_shapes(options.shape),
-        seed=options.seed,
+        shapes=parse_shapes(shape),
+        seed=seed,
     )
 
 
@@ -311,10 +322,6 @@ def budget_seconds(text: str | None) -> float:
 
 def located(options: SearchOptions) -> SearchOptions:
     """The same with whole paths, so that the run can go on from another folder."""
-
-    def whole(spec: str) -> str:
-        return str(Path(spec).absolute()) if Path(spec).exists() else spec
-
-    policy = None if options.init_policy is None else whole(options.init_policy)
+    policy = None if options.init_policy is None else whole_path(options.init_policy)
     model = str(Path(options.model).absolute())
-    return replace(options, model=model, data=whole(options.data), init_policy=policy)
+    return replace(options, model=model, data=whole_path(options.data), init_policy=policy)

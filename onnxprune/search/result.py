@@ -14,7 +14,7 @@ from onnxprune.runs.folder import RunFolder, read_json, write_json
 from onnxprune.search.history import History
 from onnxprune.search.inputs import Inputs, prune_options
 from onnxprune.search.selection import Finalist, Selection, figure_of
-from onnxprune.target import reachable
+from onnxprune.target import reachable, verdicts
 
 MASKS, ARRAYS, RESULT, POLICY = "masks.json", "masks.npz", "search.json", "policy.pt"
 FORMAT = 1
@@ -64,7 +64,7 @@ def write_result(run: RunFolder, found: Found) -> None:
             "original": {"cost": vars(problem.whole), **found.originals},
             "reachable": vars(reachable(problem.cost_model, asked)),
             "best": finalist_document(best, sign),
-            "targets": verdicts(problem, best),
+            "targets": verdicts(problem.target, problem.whole, best.cost),
             "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],
             "history": {
                 **found.history.summary(),
@@ -116,21 +116,6 @@ def finalist_document(finalist: Finalist, sign: int) -> dict[str, Any]:
         "selection": figure_of(finalist.selection, sign),
         "kept": {name: int(bits.sum()) for name, bits in finalist.masks.items()},
     }
-
-
-def verdicts(problem: Problem, best: Finalist) -> list[dict[str, Any]]:
-    """Each bound: what was asked, what was reached, whether it holds."""
-    before, after = problem.whole, best.cost
-    return [
-        {
-            "target": str(bound),
-            "limit": bound.limit(before),
-            "reached": getattr(after, bound.quantity),
-            "share": getattr(after, bound.quantity) / max(1, getattr(before, bound.quantity)),
-            "met": getattr(after, bound.quantity) <= bound.limit(before),
-        }
-        for bound in problem.target.bounds
-    ]
 
 
 def apply_command(folder: Path, inputs: Inputs) -> str:

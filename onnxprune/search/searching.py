@@ -12,6 +12,7 @@ from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs import folder as runs
+from onnxprune.runs.begin import Asked, first_record, require_apart
 from onnxprune.runs.config import Values, first_difference
 from onnxprune.runs.folder import (
     CONFIG,
@@ -22,10 +23,8 @@ from onnxprune.runs.folder import (
     half_written,
     locked,
     make_run,
-    now,
 )
 from onnxprune.runs.state import recorded, require_same
-from onnxprune.runs.versions import versions
 from onnxprune.search.inputs import (
     Inputs,
     Opened,
@@ -89,24 +88,14 @@ def start(
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    check_apart(options, folder)
+    require_apart((options.model, options.data, options.init_policy), folder, OURS)
     require_packages(kind_of(options.agent))
     if options.tensorboard:
         board(folder)
     opened = opened or open_all(options)
     check_search(options, opened)
-    facts = {
-        "command": COMMAND,
-        "argv": list(argv),
-        "started": now(),
-        "ended": None,
-        "versions": versions(),
-        "processor": host_facts().processor,
-        "seed": options.seed,
-        "sha256": opened.sha256,
-        "options": SCHEMA.recorded(options),
-    }
-    run = make_run(folder, facts, OURS)
+    asked = Asked(COMMAND, argv, options.seed, opened.sha256, SCHEMA.recorded(options))
+    run = make_run(folder, first_record(asked, host_facts().processor), OURS)
     SCHEMA.write(run.path / CONFIG, options)
     return run
 
@@ -120,17 +109,6 @@ def check_search(options: SearchOptions, opened: Opened) -> None:
         TargetError: E701, no masks meet the target.
     """
     check_agent(make_problem(make_inputs(options, opened)), options)
-
-
-def check_apart(options: SearchOptions, folder: Path) -> None:
-    """Raises: UsageError: E203, the model or the samples are a file of a run in the same folder."""
-    ours = [(folder / name).resolve() for name in OURS]
-    for spec in (options.model, options.data, options.init_policy):
-        path = None if spec is None else Path(spec).resolve()
-        if path is not None and any(path == own or own in path.parents for own in ours):
-            raise UsageError(
-                "E203", f"{spec} is a file of the run in {folder}, which --force removes", hint="another -o"
-            )
 
 
 def resume(folder: Path, given: Values) -> RunFolder:
