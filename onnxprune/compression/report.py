@@ -1,14 +1,12 @@
 """report.md: what a person reads of a run."""
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onnxprune.compression.boxes import Work
 from onnxprune.compression.summary import summary_of
-from onnxprune.onnx_file.saving import disk_errors
-from onnxprune.runs.folder import Document, read_json
+from onnxprune.runs.folder import Document, read_json, write_text
 
 FRACTIONS = ("top1", "top5", "agreement")
 NAMES = {"student": "distilled"}
@@ -17,15 +15,8 @@ NO_FIGURE = "-"
 
 def report_box(work: Work) -> tuple[str, ...]:
     """report.md: verdict, table, keep ratios, training, environment, and what limits the figures."""
-    text = "\n".join(lines_of(work)) + "\n"
     path = work.at("report.md")
-    part = path.with_name(f".{path.name}.part")
-    with disk_errors(path, len(text)):
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+    write_text(path, "\n".join(lines_of(work)) + "\n")
     return (path.name,)
 
 

@@ -54,8 +54,12 @@ def path_hash(path: Path) -> str:
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """A document, atomically; it is on the disk when this returns."""
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    """A document, as `write_text` writes."""
+    write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, atomically; it is on the disk when this returns."""
     part = path.with_name(f".{path.name}.part")
     with disk_errors(path, len(text)):
         with part.open("w", encoding="utf-8") as file:

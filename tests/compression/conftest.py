@@ -1,9 +1,6 @@
 """A small model whose classes can be told apart, samples for it, and short runs."""
 
-import os
 import shutil
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,9 +14,9 @@ from onnxprune.compression import CompressOptions, RunFolder, compress, open_run
 from onnxprune.compression.compress import BOXES
 from onnxprune.compression.config import make_options
 from onnxprune.runs.folder import clear
+from tests import killing
 from tests.onnx_file.small_models import chain
 
-ROOT = Path(__file__).parents[2]
 ROWS = 96
 SHORT = {
     "target": ("macs=60%",),
@@ -34,12 +31,7 @@ SHORT = {
     "measure.provider": "cpu",
 }
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-{patch}
+GO_ON = """
 from onnxprune.compression import compress, open_run
 compress(open_run(Path(sys.argv[1])))
 """
@@ -123,16 +115,7 @@ def undone(run: RunFolder, box: str) -> RunFolder:
 
 def killed(run: Path, patch: str) -> None:
     """Go on with a run in another process that is killed where the patch says so."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(patch=patch), str(run)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == -9, done.stderr[-2000:]
+    killing.killed(run, patch, GO_ON)
 
 
 def continued(path: Path) -> RunFolder:

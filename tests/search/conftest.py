@@ -1,9 +1,6 @@
 """A small model whose classes can be told apart, samples for it, problems and scores without ONNX Runtime."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,19 +21,14 @@ from onnxprune.search.history import Scored
 from onnxprune.search.journal import Journal
 from onnxprune.search.scoring import Level
 from onnxprune.target import Constraints, parse_target, resolve_align, settle
+from tests import killing
 from tests.compression.conftest import told_apart, write_samples
 from tests.onnx_file.small_models import normal, parsed
 
-ROOT = Path(__file__).parents[2]
 ROWS = 24
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-{patch}
+GO_ON = """
 from onnxprune.search import resume, search
-search(resume(Path(sys.argv[1]), {{}}))
+search(resume(Path(sys.argv[1]), {}))
 """
 
 
@@ -140,13 +132,4 @@ def lines(run: Path) -> list[dict[str, object]]:
 
 def killed(run: Path, patch: str) -> None:
     """Go on with a run in another process that is killed where the patch says so."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(patch=patch), str(run)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == -9, done.stderr[-2000:]
+    killing.killed(run, patch, GO_ON)
