@@ -12,55 +12,35 @@ through what it is told.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.cost import Cost, CostModel
-from onnxprune.groups import Groups
-from onnxprune.masks import ChannelOrder, Masks
-from onnxprune.target import Constraints, Target, project
+from onnxprune.cost import Cost
+from onnxprune.environment import FEASIBLE, Task
+from onnxprune.masks import Masks
+from onnxprune.target import project
 
 Floats = NDArray[np.float64]
 State = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is asked of an agent.
+class Problem(Task):
+    """What is asked of an agent: the task of every episode, and what else there is to know.
 
     Attributes:
-        cost_model: Of the original's groups.
-        target: Upper bounds on the cost.
-        constraints: Alignment and least kept counts, settled for the target.
         scores: A criterion -> its scores (channels,) by group name; computed once, when first asked for.
         prior: The criterion that agents order channels by where they need an order.
         evaluations: How many outcomes the search will give in all.
         seed: Of every random choice.
     """
 
-    cost_model: CostModel
-    target: Target
-    constraints: Constraints
     scores: Callable[[str], Mapping[str, Floats]]
     prior: str
     evaluations: int
     seed: int = 0
-
-    @property
-    def groups(self) -> Groups:
-        return self.cost_model.groups
-
-    @cached_property
-    def order(self) -> ChannelOrder:
-        return ChannelOrder.of(self.groups)
-
-    @cached_property
-    def whole(self) -> Cost:
-        """Of the original."""
-        return self.cost_model.count({})
 
     def project(self, preferences: Mapping[str, Floats]) -> Masks:
         """Masks that keep what is preferred, aligned, and at or under every bound."""
@@ -103,7 +83,6 @@ class Outcome:
         return self.violation <= FEASIBLE
 
 
-FEASIBLE = 0.005
 Figures = dict[str, float]
 
 

@@ -41,7 +41,7 @@ class Walk:
 
 def bounds_of(problem: Problem, bits: NDArray[np.bool_]) -> list[float]:
     """Of each quantity the bound (1 for none) and the present cost, as shares of the original."""
-    whole, limits = problem.whole, problem.target.limits(problem.whole)
+    whole, limits = problem.whole, problem.limits
     now = problem.cost_model.count(problem.order.split(bits))
     shares = []
     for name in QUANTITIES:
