@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from onnxprune.agents.types import Floats, Problem
 from onnxprune.allocation import ALLOCATIONS, places
 from onnxprune.masks import Masks, masks_hash
-from onnxprune.target import settle
 
 Counts = NDArray[np.int64]
 TINY = 1e-6
@@ -47,15 +46,14 @@ class Space:
 
     @staticmethod
     def of(problem: Problem) -> "Space":
-        order, groups = problem.order, problem.groups.prunable
+        order = problem.order
         scores = problem.scores(problem.prior)
-        settled = settle(problem.cost_model, target=problem.target, constraints=problem.constraints)
         return Space(
             problem,
             np.diff(order.starts),
             order.group_of,
             order.join({name: places(scores[name]) for name in order.names}),
-            tuple(settled.rungs(group) for group in groups),
+            problem.rungs,
         )
 
     @property
