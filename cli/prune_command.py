@@ -1,6 +1,6 @@
 """`onnxprune prune`: a criterion or masks, a target, a verified file."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from onnxprune.cli.prune_report import document, print_result
 from onnxprune.cli.repairing import repair, repairs_document, require_data
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
-from onnxprune.data import Samples
+from onnxprune.data import Batch, Samples
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
 from onnxprune.masks import Masks, load_masks
@@ -195,7 +195,7 @@ def read_or_choose(
         f"Calibrating on {samples.count or 'all'} samples, the {data.part or 'fit'} part of {data.spec}."
     )
     with output.progress("calibrating", samples.count) as step:
-        return choose_masks(groups, options, feeds=counted_feeds(samples, step)), samples
+        return choose_masks(groups, options, feeds=counted(samples, step)), samples
 
 
 def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:
@@ -208,10 +208,10 @@ def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:
             raise TargetError("E702", f"these masks leave {left} of the {name} ({reached}), over {target}")
 
 
-def counted_feeds(samples: Samples, step: Any) -> Any:
+def counted(samples: Samples, step: Callable[[int], None]) -> Iterator[Batch]:
     done = 0
     for batch in samples.batches(CALIBRATION_BATCH):
-        yield batch.inputs
+        yield batch
         done += len(batch)
         step(done)
 

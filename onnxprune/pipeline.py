@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from onnxprune.allocation import allocate
 from onnxprune.cost import Cost, CostModel
-from onnxprune.criteria import Feed, score
+from onnxprune.criteria import Calibration, Feed, score
 from onnxprune.errors import ModelError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.explain import explain
@@ -116,7 +116,9 @@ def require_prunable(groups: Groups) -> None:
     )
 
 
-def choose_masks(groups: Groups, options: PruneOptions, *, feeds: Iterable[Feed] | None = None) -> Masks:
+def choose_masks(
+    groups: Groups, options: PruneOptions, *, feeds: Iterable[Calibration] | None = None
+) -> Masks:
     """Masks by a criterion and an allocation that meet the target.
 
     Raises:
@@ -226,7 +228,7 @@ def prune_file(
     out: Path,
     options: PruneOptions,
     *,
-    feeds: Iterable[Feed] | None = None,
+    feeds: Iterable[Calibration] | None = None,
     samples: Iterable[Feed] | None = None,
     force: bool = False,
 ) -> Pruned:
@@ -237,7 +239,7 @@ def prune_file(
     Args:
         source, out: The original, which is never changed, and the new file.
         options: What to reach and how.
-        feeds: Calibration inputs for criteria that need some.
+        feeds: Calibration samples for criteria that need some, with or without labels.
         samples: Inputs for the proof; random ones otherwise.
         force: Replace an existing file.
     """

@@ -162,7 +162,7 @@ def prune_box(work: Work) -> tuple[str, ...]:
 
 def chosen_masks(work: Work) -> Masks:
     """The masks by criterion and allocation alone."""
-    feeds = feeds_of(work.calibration(), CALIBRATION_BATCH) if needs_data(work.criterion) else None
+    feeds = work.calibration().batches(CALIBRATION_BATCH) if needs_data(work.criterion) else None
     return choose_masks(work.groups, work.pruning, feeds=feeds)
 
 
