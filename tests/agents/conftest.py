@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.types import Agent, Candidate, Outcome, Problem
 from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA
 from onnxprune.errors import DataError
 from onnxprune.groups import find_groups
 from onnxprune.masks import Masks
@@ -19,7 +20,7 @@ from tests.exported import export_case
 
 Floats = NDArray[np.float64]
 BATCH = 16
-NEEDS_DATA = ("wanda", "act-mean-abs", "apoz", "obs", "hrank")
+NEEDS_DATA = {name for name, criterion in CRITERIA.items() if criterion.needs_data}
 
 
 @dataclass(frozen=True)
