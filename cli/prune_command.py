@@ -11,7 +11,6 @@ from onnxprune.allocation import ALLOCATIONS
 from onnxprune.calibration.feeds import few_feeds
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.format import percent
 from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph, tell_uncounted
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
@@ -20,9 +19,9 @@ from onnxprune.cli.repairing import repair, repairs_document, require_data
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Batch, Samples
-from onnxprune.errors import DataError, TargetError, UsageError
+from onnxprune.errors import DataError, UsageError
 from onnxprune.groups import Groups
-from onnxprune.masks import Masks, load_masks
+from onnxprune.masks import Masks
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.saving import check_output
@@ -31,11 +30,12 @@ from onnxprune.pipeline import (
     add_provenance,
     choose_masks,
     load_groups,
+    read_masks,
     write_pruned,
     write_repaired,
 )
 from onnxprune.reconstruction import METHODS, Method, ReconstructOptions
-from onnxprune.target import Target, parse_target, require_reachable
+from onnxprune.target import parse_target, require_reachable
 
 MASK_FILES = (".json", ".npz")
 CALIBRATION_BATCH = 50
@@ -180,9 +180,7 @@ def read_or_choose(
     """The masks, and the samples where there are some: of the fit part where a criterion looks at them."""
     inputs = groups.graph.inputs
     if masks_file is not None:
-        masks = load_masks(masks_file, groups)
-        require_met(CostModel(groups), masks, options.target)
-        return masks, data.open(inputs)
+        return read_masks(masks_file, groups, options.target), data.open(inputs)
     require_reachable(CostModel(groups), target=options.target, constraints=options.constraints)
     if not needs_data(options):
         return choose_masks(groups, options), data.open(inputs)
@@ -196,16 +194,6 @@ def read_or_choose(
     )
     with output.progress("calibrating", samples.count) as step:
         return choose_masks(groups, options, feeds=counted(samples, step)), samples
-
-
-def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:
-    """Raises: TargetError: E702, masks that were given cost more than the target."""
-    cost, original = cost_model.count(masks), cost_model.count({})
-    for name, limit in target.limits(original).items():
-        reached = getattr(cost, name)
-        if reached > limit:
-            left = percent(reached, getattr(original, name))
-            raise TargetError("E702", f"these masks leave {left} of the {name} ({reached}), over {target}")
 
 
 def counted(samples: Samples, step: Callable[[int], None]) -> Iterator[Batch]:

@@ -12,11 +12,11 @@ from onnx import ModelProto
 from onnxprune.allocation import allocate
 from onnxprune.cost import Cost, CostModel
 from onnxprune.criteria import Calibration, Feed, score
-from onnxprune.errors import ModelError, UnsupportedError
+from onnxprune.errors import ModelError, TargetError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.explain import explain
 from onnxprune.groups.restrict import restrict
-from onnxprune.masks import Masks, masks_hash, model_hash
+from onnxprune.masks import Masks, load_masks, masks_hash, model_hash
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import check_output, save_model
@@ -130,6 +130,23 @@ def choose_masks(
     return allocate(
         scores, cost_model, target=options.target, constraints=options.constraints, how=options.allocation
     )
+
+
+def read_masks(path: Path, groups: Groups, target: Target) -> Masks:
+    """Masks of a file that meet the target.
+
+    Raises:
+        UsageError: E206, they cannot be read, or do not fit the groups.
+        TargetError: E702, they cost more.
+    """
+    masks, cost_model = load_masks(path, groups), CostModel(groups)
+    cost, original = cost_model.count(masks), cost_model.count({})
+    for name, limit in target.limits(original).items():
+        reached, whole = getattr(cost, name), getattr(original, name)
+        if reached > limit:
+            share = f"{100 * reached / max(1, whole):.1f} %"
+            raise TargetError("E702", f"these masks leave {share} of the {name} ({reached}), over {target}")
+    return masks
 
 
 def write_pruned(

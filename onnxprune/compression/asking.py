@@ -35,6 +35,8 @@ class Asked:
 def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
     """As asked, or the most promising that there is."""
     agent = options.search.agent
+    if options.masks is not None:
+        return Asked(NONE, f"the masks {options.masks} are applied")
     if agent != "auto":
         return Asked(agent, "not asked for" if agent == NONE else "")
     if options.prune.allocation != "auto":

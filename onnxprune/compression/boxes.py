@@ -22,7 +22,14 @@ from onnxprune.masks import Masks, load_masks, save_masks
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
-from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
+from onnxprune.pipeline import (
+    PruneOptions,
+    add_provenance,
+    choose_masks,
+    load_groups,
+    read_masks,
+    write_pruned,
+)
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
 from onnxprune.runs.folder import RunFolder, write_json
@@ -139,7 +146,7 @@ def inspect_box(work: Work) -> tuple[str, ...]:
 
 def prune_box(work: Work) -> tuple[str, ...]:
     """masks.json and pruned.onnx, proven."""
-    options = work.pruning
+    options, given = work.pruning, work.options.masks is not None
     masks = load_masks(work.at(SEARCHED), work.groups) if work.searched else chosen_masks(work)
     result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
@@ -148,8 +155,9 @@ def prune_box(work: Work) -> tuple[str, ...]:
     for warning in result.warnings:
         work.listener.warn(warning)
     document = {
-        "criterion": work.criterion,
-        "allocation": None if work.searched else options.allocation,
+        "criterion": None if given else work.criterion,
+        "allocation": None if given or work.searched else options.allocation,
+        "masks": work.options.masks,
         "agent": work.asked.agent,
         "constraints": str(options.constraints),
         "before": vars(result.before),
@@ -161,7 +169,9 @@ def prune_box(work: Work) -> tuple[str, ...]:
 
 
 def chosen_masks(work: Work) -> Masks:
-    """The masks by criterion and allocation alone."""
+    """The masks that are given, or those by criterion and allocation alone."""
+    if work.options.masks is not None:
+        return read_masks(Path(work.options.masks), work.groups, work.pruning.target)
     feeds = work.calibration().batches(CALIBRATION_BATCH) if needs_data(work.criterion) else None
     return choose_masks(work.groups, work.pruning, feeds=feeds)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -19,6 +20,7 @@ from onnxprune.groups import Groups
 from onnxprune.measurement.choice import Metric, require_labels
 from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
+from onnxprune.pipeline import read_masks
 from onnxprune.reconstruction import METHODS
 from onnxprune.search.inputs import check_values as check_search_values
 from onnxprune.search.inputs import kind_of, require_packages
@@ -57,8 +59,11 @@ def check_values(options: CompressOptions) -> None:
 
 
 def check_one_chooses(options: CompressOptions) -> None:
-    """Raises: UsageError: E201, an agent that searches, and an allocation that it would not heed."""
+    """Raises: UsageError: E201, more than one of masks, an agent and an allocation that choose."""
     agent, allocation = options.search.agent, options.prune.allocation
+    if options.masks is not None and (agent not in ("auto", NONE) or allocation != "auto"):
+        other = f"--agent {agent}" if allocation == "auto" else f"--allocation {allocation}"
+        raise UsageError("E201", f"--masks say what stays; so {other} has nothing to choose")
     if agent not in ("auto", NONE) and allocation != "auto":
         raise UsageError(
             "E201",
@@ -93,8 +98,15 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:
-    """Raises: TargetError: E701, no masks meet the target."""
+    """Whether the target can be met, and is by masks that are given.
+
+    Raises:
+        TargetError: E701, no masks meet it; E702, those that are given do not.
+        UsageError: E206, they cannot be read, or are of another model.
+    """
     asked = prune_options(options, options.prune.criterion)
+    if options.masks is not None:
+        read_masks(Path(options.masks), groups, asked.target)
     require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
 
 

@@ -68,13 +68,13 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
             make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
-        TargetError: E701, no masks meet the target.
+        TargetError: E701, no masks meet the target; E702, those that were given do not.
         RuntimeProblem: E603, torch, or a package that the agent needs, is not there.
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    require_apart((options.model, options.data, options.test), folder, OURS)
+    require_apart((options.model, options.data, options.test, options.masks), folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -95,8 +95,8 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
-    test = None if options.test is None else whole_path(options.test)
-    return replace(options, model=model, data=data, test=test)
+    test, masks = (None if spec is None else whole_path(spec) for spec in (options.test, options.masks))
+    return replace(options, model=model, data=data, test=test, masks=masks)
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:

@@ -65,9 +65,10 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
 
 
 def identity(options: CompressOptions, graph: Graph) -> dict[str, Any]:
-    """sha256 of the model with its weights files, and of the samples; None for what a function makes."""
+    """sha256 of the model with its weights files, of samples and masks; None for what a function makes."""
     return {
         "model": model_hash(graph),
         "data": data_hash(options.data),
         "test": None if options.test is None else data_hash(options.test),
+        "masks": None if options.masks is None else data_hash(options.masks),
     }
