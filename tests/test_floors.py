@@ -22,8 +22,9 @@ FLOORS = {
     8: {"pipeline", "agents", "evaluation"},
     9: {"search", "report"},
     10: {"compression"},
-    11: {"cli", "onnxprune"},
-    12: {"__main__"},
+    11: {"study"},
+    12: {"cli", "onnxprune"},
+    13: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
