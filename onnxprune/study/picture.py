@@ -93,7 +93,8 @@ def drawn(panel: Panel, left: int, colors: dict[str, str], label: str) -> Iterat
 
 def frame_of(panel: Panel, left: int) -> Frame:
     last = max([FIRST + 1, *(len(curve.mean) for curve in panel.curves)])
-    seen = [value for curve in panel.curves for value in curve.mean[FIRST - 1 :] if isfinite(value)]
+    shown = (curve.mean[min(FIRST, len(curve.mean)) - 1 :] for curve in panel.curves)
+    seen = [value for values in shown for value in values if isfinite(value)]
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     room = 0.06 * (high - low) or 0.5
     return Frame(left, FIRST, last, low - room, high + room)
