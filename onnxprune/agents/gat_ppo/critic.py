@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -147,17 +148,18 @@ class Critic:
         return found
 
     def state(self) -> State:
+        """All that `restore` needs, as tensors; eight bits to a byte."""
         return {
-            "bits": np.packbits(self.bits, axis=1),
-            "accuracies": self.accuracies.copy(),
-            "rows": self.rows.copy(),
+            "bits": torch.from_numpy(np.packbits(self.bits, axis=1)),
+            "accuracies": torch.from_numpy(self.accuracies.copy()),
+            "rows": torch.from_numpy(self.rows.copy()),
         }
 
     def restore(self, state: State) -> None:
         """Go on from such a state, in place."""
-        packed = np.asarray(state["bits"], np.uint8).reshape(len(state["accuracies"]), -1)
+        packed = state["bits"].numpy()
         self.bits = np.unpackbits(packed, axis=1, count=len(self.order)).astype(bool)
-        self.accuracies, self.rows = np.array(state["accuracies"]), np.array(state["rows"])
+        self.accuracies, self.rows = state["accuracies"].numpy().copy(), state["rows"].numpy().copy()
 
 
 def distinct_best(draws: Floats, allowed: Bits, count: int) -> list[int]:
