@@ -13,10 +13,13 @@ TOLD: dict[str, tuple[str, str]] = {
     "search.batch": ("N", "Candidates between two updates of the agent."),
     "search.budget": ("TIME", "No update begins after 90s, 20m or 1.5h of searching."),
     "search.reward": ("KIND", "percentile, record, r2 or ema, of agents that learn from rewards."),
+    "search.init_policy": ("FILE", "Begin with a policy that was trained before; auto then is gat-ppo."),
+    "search.freeze_encoder": ("", "Only the heads of the policy learn."),
     "search.reward_rows": ("N", "Samples that candidates are judged on; half of the search part at most."),
     "search.calibration_rows": ("N", "Samples of the fit part that candidates are repaired by."),
     "search.race": ("", "Give up candidates early that fall behind."),
     "search.workers": ("N", "Processes that evaluate; 0 for this one alone."),
+    "search.scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler."),
     "prune.criterion": (
         "NAME",
         "How much a channel matters; auto takes the most promising. A search begins with it.",

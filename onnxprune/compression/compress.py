@@ -74,7 +74,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    require_apart((options.model, options.data, options.test), folder, OURS)
+    require_apart((options.model, options.data, options.test, options.search.init_policy), folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -95,8 +95,11 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
-    test = None if options.test is None else whole_path(options.test)
-    return replace(options, model=model, data=data, test=test)
+    test, policy = options.test, options.search.init_policy
+    test, policy = (None if spec is None else whole_path(spec) for spec in (test, policy))
+    return replace(
+        options, model=model, data=data, test=test, search=replace(options.search, init_policy=policy)
+    )
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:

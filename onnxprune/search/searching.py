@@ -31,7 +31,6 @@ from onnxprune.search.inputs import (
     budget_seconds,
     check_agent,
     check_values,
-    kind_of,
     located,
     make_agent,
     make_inputs,
@@ -83,13 +82,13 @@ def start(
             make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
         TargetError: E701, no masks meet the target.
-        RuntimeProblem: E603, the agent needs a package that is not there.
+        RuntimeProblem: E603, the agent or the scheduler needs a package that is not there.
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
     require_apart((options.model, options.data, options.init_policy), folder, OURS)
-    require_packages(kind_of(options.agent))
+    require_packages(options)
     if options.tensorboard:
         board(folder)
     opened = opened or open_all(options)
@@ -133,7 +132,7 @@ def resume(folder: Path, given: Values) -> RunFolder:
         )
     options = SCHEMA.make(again)
     check_values(options)
-    require_packages(kind_of(options.agent))
+    require_packages(options)
     run.record["options"] = SCHEMA.recorded(options)
     return run
 
