@@ -266,7 +266,9 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     """
     inputs, problem, listener = bench.inputs, loop.problem, loop.listener
     if not loop.history.known:
-        raise DataError("E506", "no candidate was scored", hint="a longer --budget, or look at the warnings")
+        raise DataError(
+            "E506", "no candidate could be scored", hint="look at the warnings above, then start a new run"
+        )
     listener.note("comparing the best on the selection split")
     judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
@@ -289,5 +291,5 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
         raise TargetError(
             "E702",
             f"no candidate met {problem.target}; the nearest, {chosen.best.violation:.1%} above, was written",
-            hint="more --evaluations, or another --agent",
+            hint="more --evaluations, a longer --budget, or another --agent",
         )
