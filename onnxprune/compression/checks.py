@@ -1,7 +1,6 @@
 """What is checked before there is a run: nothing that can be known at once may come up after hours."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import onnxruntime
@@ -21,7 +20,7 @@ from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.reconstruction import METHODS
 from onnxprune.search.inputs import check_values as check_search_values
-from onnxprune.search.inputs import require_packages
+from onnxprune.search.inputs import require_known, require_packages
 from onnxprune.search.searching import check_search
 from onnxprune.target import require_reachable
 
@@ -43,10 +42,7 @@ LEAST = (
 def check_values(options: CompressOptions) -> None:
     """Raises: UsageError: E201, a name that is not known or a number out of its range."""
     for option, name, known in named(options):
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-            raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
+        require_known(option, name, known)
     values = values_of(options)
     for key, option, least in LEAST:
         value = values[key]

@@ -12,8 +12,9 @@ from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs import folder as runs
-from onnxprune.runs.begin import Asked, first_record, require_apart
-from onnxprune.runs.config import Values, first_difference
+from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
+from onnxprune.runs.board import board
+from onnxprune.runs.config import Values
 from onnxprune.runs.folder import (
     CONFIG,
     LOG,
@@ -24,7 +25,7 @@ from onnxprune.runs.folder import (
     locked,
     make_run,
 )
-from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.search.inputs import (
     Inputs,
     Opened,
@@ -38,7 +39,7 @@ from onnxprune.search.inputs import (
     open_all,
     require_packages,
 )
-from onnxprune.search.journal import FOLDER, Journal, board
+from onnxprune.search.journal import FOLDER, Journal
 from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
@@ -122,15 +123,7 @@ def resume(folder: Path, given: Values) -> RunFolder:
         UsageError: E208, no run, or one with another option.
     """
     run = runs.open_run(folder, COMMAND)
-    made_for = SCHEMA.restored(run.record["options"])
-    again = SCHEMA.values(located(SCHEMA.make({**made_for, **given})))
-    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
-    difference = first_difference(*fixed)
-    if difference:
-        raise UsageError(
-            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
-        )
-    options = SCHEMA.make(again)
+    options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     check_values(options)
     require_packages(options)
     run.record["options"] = SCHEMA.recorded(options)
@@ -196,21 +189,12 @@ def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
 
 def recording(run: RunFolder, listener: Listener) -> Listener:
     """The listener, with everything written to log.txt and warnings to run.json too."""
-
-    def note(text: str) -> None:
-        run.log(text)
-        listener.note(text)
-
-    def detail(text: str) -> None:
-        run.log(text)
-        listener.detail(text)
-
-    def warn(text: str) -> None:
-        run.log(f"warning: {text}")
-        run.warn(text)
-        listener.warn(text)
-
-    return replace(listener, note=note, detail=detail, warn=warn)
+    return replace(
+        listener,
+        note=logged_note(run, listener.note),
+        detail=logged_note(run, listener.detail),
+        warn=logged_warning(run, listener.warn),
+    )
 
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
