@@ -2,6 +2,7 @@
 
 from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
+from onnxprune.cli.option_texts import CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
 from onnxprune.compression.config import KEYS
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
@@ -25,13 +26,8 @@ TOLD: dict[str, tuple[str, str]] = {
         "How much a channel matters; auto takes the most promising. A search begins with it.",
     ),
     "prune.allocation": ("NAME", "How much of each group goes; given without --agent, nothing is searched."),
-    "prune.align": ("N", "auto, or a number of channels."),
-    "prune.device": ("NAME", "Where the model will run, for --align auto."),
-    "prune.min_keep": ("SHARE", "Least share, or number, of channels kept in each group."),
-    "prune.skip": ("REGEX", "Leave what matches alone; repeatable."),
-    "prune.only": ("REGEX", "Prune only what matches; repeatable."),
-    "prune.heads": ("", "Whole attention heads (or groups of a Conv)."),
-    "shape": ("NAME:1,3,224,224", "Extents of a free input."),
+    **below("prune", CHANNELS),
+    "shape": SHAPE,
     "reconstruct.enabled": ("", "The repair without training."),
     "reconstruct.method": ("NAME", "least-squares, or bias."),
     "reconstruct.rows": ("N", "Calibration samples at most."),
@@ -62,17 +58,10 @@ TOLD: dict[str, tuple[str, str]] = {
     "measure.provider": ("NAME", "auto, cpu, cuda, tensorrt, or a full name."),
     "measure.threads": ("N", "Of one operator."),
     "measure.seconds": ("S", "Of counted runs in all."),
-    "data": ("SPEC", "x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function."),
+    "data": DATA,
     "test": ("SPEC", "Other samples, read once at the end; else the test part of --data."),
-    "map": ("KEY=INPUT", "A key of the data for an input; repeatable."),
-    "samples": ("N", "At most so many rows of each part."),
-    "images.layout": ("nchw|nhwc", "What the model wants of uint8 images."),
-    "images.mean": ("R,G,B", "Mean of each colour, of pixels scaled to [0, 1]."),
-    "images.std": ("R,G,B", "Standard deviation of each colour."),
-    "images.scale": ("FACTOR", "On the pixels, before mean and std; 1/255 by default."),
-    "images.resize": ("SIZE", "256 (shorter side) or 224x224; image files only."),
-    "images.crop": ("HxW", "From the middle; image files only."),
-    "images.colors": ("rgb|bgr|gray", "What the model wants; image files only."),
+    **ROWS,
+    **below("images", IMAGES),
 }
 FLAGS = {
     "search.batch": "--search-batch",
