@@ -2,6 +2,7 @@
 
 from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
+from onnxprune.cli.option_texts import CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
 from onnxprune.search.options import SCHEMA
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
@@ -26,24 +27,12 @@ TOLD: dict[str, tuple[str, str]] = {
     "evaluate.calibration_rows": ("N", "Samples of the fit part, for repairs and criteria."),
     "evaluate.race": ("", "Give up candidates early that fall behind."),
     "evaluate.reconstruct_final": ("", "The full repair for the comparison at the end."),
-    "channels.align": ("N", "auto, or a number of channels."),
-    "channels.device": ("NAME", "Where the model will run, for --align auto."),
-    "channels.min_keep": ("SHARE", "Least share, or number, of channels kept in each group."),
-    "channels.skip": ("REGEX", "Leave what matches alone; repeatable."),
-    "channels.only": ("REGEX", "Prune only what matches; repeatable."),
-    "channels.heads": ("", "Whole attention heads (or groups of a Conv)."),
-    "shape": ("NAME:1,3,224,224", "Extents of a free input."),
-    "data": ("SPEC", "x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function."),
-    "map": ("KEY=INPUT", "A key of the data for an input; repeatable."),
-    "samples": ("N", "At most so many rows of each part."),
+    **below("channels", CHANNELS),
+    "shape": SHAPE,
+    "data": DATA,
+    **ROWS,
     "holdout": ("", "Leave a quarter of undivided samples alone, for a test."),
-    "images.layout": ("nchw|nhwc", "What the model wants of uint8 images."),
-    "images.mean": ("R,G,B", "Mean of each colour, of pixels scaled to [0, 1]."),
-    "images.std": ("R,G,B", "Standard deviation of each colour."),
-    "images.scale": ("FACTOR", "On the pixels, before mean and std; 1/255 by default."),
-    "images.resize": ("SIZE", "256 (shorter side) or 224x224; image files only."),
-    "images.crop": ("HxW", "From the middle; image files only."),
-    "images.colors": ("rgb|bgr|gray", "What the model wants; image files only."),
+    **below("images", IMAGES),
 }
 FLAGS = {"evaluate.race": "--race/--no-race", "holdout": "--holdout/--no-holdout"}
 

@@ -27,7 +27,7 @@ FLOORS = {
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
-TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "search"}
+TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "runs", "search"}
 TORCH_NAMES = {"torch", "torch_geometric", "onnxscript"}
 
 

@@ -39,6 +39,8 @@ def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
         return Asked(agent, "not asked for" if agent == NONE else "")
     if options.prune.allocation != "auto":
         return Asked(NONE, f"the allocation {options.prune.allocation} was asked for")
+    if options.search.init_policy is not None:
+        return Asked(PREFERRED[0])  # no other could begin with it
     rows = parts.search.count
     if rows is not None and rows < LEAST_ROWS:
         return Asked(NONE, f"the search part has only {rows} samples", limits=True)
@@ -65,12 +67,15 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
         agent=agent,
         agent_option=settings.agent_option,
         reward=settings.reward,
+        init_policy=settings.init_policy,
+        freeze_encoder=settings.freeze_encoder,
         prior=prune.criterion,
         evaluations=settings.evaluations,
         batch=settings.batch,
         budget=settings.budget,
         seed=options.seed,
         workers=settings.workers,
+        scheduler=settings.scheduler,
         map=options.map,
         samples=options.samples,
         holdout=not apart,
@@ -96,5 +101,5 @@ def repair_of(options: CompressOptions) -> str:
 
 def opened_for(groups: Groups, parts: Parts, sha256: dict[str, Any]) -> Opened:
     """What the run has open; the test part is not handed on."""
-    own = {"model": sha256["model"], "data": sha256["data"], "init_policy": None}
+    own = {name: sha256.get(name) for name in ("model", "data", "init_policy")}
     return Opened(groups, FitAndSearch(parts.fit, parts.search, parts.told), own)

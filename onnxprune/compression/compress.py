@@ -26,15 +26,14 @@ from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
 from onnxprune.compression.report import report_box
 from onnxprune.compression.searching import search_box
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
-from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.errors import OnnxPruneError
 from onnxprune.measurement.choice import choose_metric
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
-from onnxprune.runs.begin import Asked, first_record, require_apart, whole_path
-from onnxprune.runs.config import first_difference
+from onnxprune.runs.begin import Asked, first_record, options_again, require_apart, whole_path
 from onnxprune.runs.folder import CONFIG, RunFolder, check_new, clear, half_written, locked, make_run, now
-from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 
 PRUNED = ("masks.json", "pruned.onnx")
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
@@ -74,7 +73,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    require_apart((options.model, options.data, options.test), folder, OURS)
+    require_apart((options.model, options.data, options.test, options.search.init_policy), folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -95,8 +94,11 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
-    test = None if options.test is None else whole_path(options.test)
-    return replace(options, model=model, data=data, test=test)
+    test, policy = options.test, options.search.init_policy
+    test, policy = (None if spec is None else whole_path(spec) for spec in (test, policy))
+    return replace(
+        options, model=model, data=data, test=test, search=replace(options.search, init_policy=policy)
+    )
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
@@ -111,15 +113,7 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
         UsageError: E208, no run, or one with another option, model or data.
     """
     run = open_run(folder)
-    made_for = SCHEMA.restored(run.record["options"])
-    again = SCHEMA.values(located(make_options({**made_for, **given})))
-    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
-    difference = first_difference(*fixed)
-    if difference:
-        raise UsageError(
-            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
-        )
-    options = make_options(again)
+    options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     check_values(options)
     run.record["options"] = SCHEMA.recorded(options)
     return run
@@ -158,19 +152,11 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
 def recording(run: RunFolder, listener: Listener) -> Listener:
     """The listener, with everything written to log.txt and warnings to run.json too."""
 
-    def note(text: str) -> None:
-        run.log(text)
-        listener.note(text)
-
-    def warn(text: str) -> None:
-        run.log(f"warning: {text}")
-        run.warn(text)
-        listener.warn(text)
-
     def box(name: str, state: str) -> None:
         run.log(f"{name}: {state}")
         listener.box(name, state)
 
+    note, warn = logged_note(run, listener.note), logged_warning(run, listener.warn)
     return replace(listener, note=note, warn=warn, box=box)
 
 

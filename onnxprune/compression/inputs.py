@@ -65,9 +65,13 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
 
 
 def identity(options: CompressOptions, graph: Graph) -> dict[str, Any]:
-    """sha256 of the model with its weights files, and of the samples; None for what a function makes."""
+    """sha256 of the model with its weights files, of the samples, and of a policy to begin with.
+
+    None for what a function makes, and for what is not given.
+    """
+    optional = {"test": options.test, "init_policy": options.search.init_policy}
     return {
         "model": model_hash(graph),
         "data": data_hash(options.data),
-        "test": None if options.test is None else data_hash(options.test),
+        **{name: None if spec is None else data_hash(spec) for name, spec in optional.items()},
     }

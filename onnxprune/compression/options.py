@@ -32,10 +32,13 @@ class SearchSettings:
         batch: Candidates of one update of the agent.
         budget: Time after which no further batch begins, such as 20m; None: no limit.
         reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        init_policy: File of a policy to begin with; auto then is gat-ppo.
+        freeze_encoder: Only the policy's heads learn.
         reward_rows: Samples that candidates are judged on at most; None: half of the search part.
         calibration_rows: Samples of the fit part, for repairs and criteria.
         race: Give up candidates that fall behind early.
         workers: Processes that evaluate; 0: this one.
+        scheduler: Address of a Dask scheduler whose workers evaluate.
     """
 
     agent: str = "auto"
@@ -44,10 +47,13 @@ class SearchSettings:
     batch: int = 16
     budget: str | None = None
     reward: str | None = None
+    init_policy: str | None = None
+    freeze_encoder: bool = False
     reward_rows: int | None = None
     calibration_rows: int = 1024
     race: bool = True
     workers: int = 0
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,7 @@ class CompressOptions:
 
 
 # Decide how long a run takes and where, not what it gives: they may change when it is resumed.
-FREE_ON_RESUME = frozenset({"search.budget", "search.workers"})
+FREE_ON_RESUME = frozenset({"search.budget", "search.workers", "search.scheduler"})
 SECTIONS: dict[str, type] = {
     "images": ImageText,
     "prune": PruneSettings,

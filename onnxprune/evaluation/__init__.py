@@ -24,7 +24,7 @@ from onnxprune.evaluation.grams import GramOptions, Grams, gather
 from onnxprune.evaluation.pool import Pool, Scored
 from onnxprune.evaluation.repairs import METHODS, Method, Repairs
 from onnxprune.evaluation.spec import EvaluatorSpec
-from onnxprune.evaluation.workers import dask_executor
+from onnxprune.evaluation.workers import dask_executor, require_distributed
 
 __all__ = [
     "METHODS",
@@ -44,5 +44,6 @@ __all__ = [
     "gram_file",
     "load_grams",
     "load_rewards",
+    "require_distributed",
     "reward_file",
 ]

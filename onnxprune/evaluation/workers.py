@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import Any, TypeVar
 
 from onnxprune.errors import RuntimeProblem
@@ -102,15 +103,14 @@ def waiting_for(futures: Mapping[int, Future[Result]]) -> Iterator[tuple[int, Re
             yield numbers[future], error
 
 
-@contextmanager
-def dask_executor(address: str) -> Iterator[Executor]:
-    """The workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.5:8786.
+def require_distributed() -> ModuleType:
+    """The package that speaks to Dask clusters.
 
     Raises:
-        RuntimeProblem: E603, `distributed` is not installed; E607, nothing answers there.
+        RuntimeProblem: E603, it is not installed.
     """
     try:
-        distributed = import_module("distributed")
+        return import_module("distributed")
     except ImportError as error:
         raise RuntimeProblem(
             "E603",
@@ -118,6 +118,16 @@ def dask_executor(address: str) -> Iterator[Executor]:
             cause=str(error),
             hint='pip install "onnxprune[distributed]"',
         ) from error
+
+
+@contextmanager
+def dask_executor(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.5:8786.
+
+    Raises:
+        RuntimeProblem: E603, `distributed` is not installed; E607, nothing answers there.
+    """
+    distributed = require_distributed()
     try:
         client = distributed.Client(address, set_as_default=False, timeout="20s")
     except (OSError, ValueError, TypeError) as error:

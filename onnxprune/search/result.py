@@ -9,8 +9,7 @@ from typing import Any
 from onnxprune.agents.types import Problem, State
 from onnxprune.errors import UsageError
 from onnxprune.masks import masks_hash, save_masks
-from onnxprune.onnx_file.saving import disk_errors
-from onnxprune.runs.folder import RunFolder, read_json, write_json
+from onnxprune.runs.folder import RunFolder, read_json, write_bytes, write_json
 from onnxprune.search.history import History
 from onnxprune.search.inputs import Inputs, prune_options
 from onnxprune.search.selection import Finalist, Selection, figure_of
@@ -89,10 +88,7 @@ def write_policy(folder: Path, learnt: State | None) -> None:
 
     memory = io.BytesIO()
     torch.save(learnt, memory)
-    part = folder / f".{POLICY}.part"
-    with disk_errors(folder / POLICY, memory.tell()):
-        part.write_bytes(memory.getbuffer())
-        part.replace(folder / POLICY)
+    write_bytes(folder / POLICY, memory.getbuffer())
 
 
 def splits(inputs: Inputs, history: History) -> dict[str, Any]:

@@ -81,12 +81,16 @@ def problem_of(
     return Problem(world.cost_model, bounds, constraints, world.criterion, "l2", evaluations, seed)
 
 
-def outcome_of(world: World, problem: Problem, masks: Masks, *, failed: bool = False) -> Outcome:
+def outcome_of(
+    world: World, problem: Problem, masks: Masks, *, failed: bool = False, given_up: bool = False
+) -> Outcome:
+    """What masks are worth; an estimate of those that were given up promises what none can reach."""
     cost = world.cost_model.count(masks)
     limits = problem.target.limits(problem.whole)
     violation = max((getattr(cost, name) / limit - 1 for name, limit in limits.items()), default=0.0)
-    accuracy = None if failed else world.accuracy(masks)
-    return Outcome(accuracy, max(0.0, violation), cost, 100, "it broke" if failed else "")
+    accuracy = None if failed else world.accuracy(masks) + given_up
+    rows, error = 25 if given_up else 100, "it broke" if failed else ""
+    return Outcome(accuracy, max(0.0, violation), cost, rows, error, given_up)
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,9 @@ def search(
     evaluations: int = 10**6,
     batches: int = 10**6,
     fails: frozenset[int] = frozenset(),
+    given_up: frozenset[int] = frozenset(),
 ) -> Run:
-    """The loop of every search, in batches of `BATCH`; those evaluations fail whose number is in `fails`."""
+    """The loop of every search, in batches of `BATCH`; which evaluations fail or are given up, by number."""
     run, done = Run([], []), 0
     while (
         done < evaluations
@@ -126,8 +131,10 @@ def search(
         and (asked := agent.ask(min(BATCH, evaluations - done)))
     ):
         outcomes = [
-            outcome_of(world, agent.problem, candidate.masks, failed=done + index in fails)
-            for index, candidate in enumerate(asked)
+            outcome_of(
+                world, agent.problem, candidate.masks, failed=number in fails, given_up=number in given_up
+            )
+            for number, candidate in enumerate(asked, done)
         ]
         agent.tell(asked, outcomes)
         run.batches.append(asked)

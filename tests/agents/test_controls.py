@@ -84,6 +84,27 @@ def test_failed_outcomes_are_survived(name: str, world: World) -> None:
 
 
 @pytest.mark.parametrize("name", CONTROLS)
+def test_the_estimate_of_what_was_given_up_is_never_a_best_and_leads_nowhere(name: str, world: World) -> None:
+    """As if it had failed. The probes of greedy come before."""
+    problem = problem_of(world, evaluations=64)
+    late = frozenset(range(18, 96, 3))
+    agents = [AGENTS[name].make(problem, None) for _ in range(2)]
+    estimated = search(agents[0], world, evaluations=96, given_up=late)
+    failed = search(agents[1], world, evaluations=96, fails=late)
+    assert all_same(estimated.masks, failed.masks)
+    assert agents[0].state()["best_worth"] == agents[1].state()["best_worth"] <= 1
+    whole = [masks for number, masks in enumerate(estimated.masks) if number not in late]
+    assert any(same(agents[0].state()["best"], masks) for masks in whole)
+
+
+def test_greedy_learns_from_the_estimate_of_a_probe(world: World) -> None:
+    agent = AGENTS["greedy"].make(problem_of(world, evaluations=64), None)
+    search(agent, world, batches=1, given_up=frozenset({0, 1}))
+    told = [accuracy for at in agent.state()["accuracies"].values() for accuracy in at.values()]
+    assert sum(accuracy > 1 for accuracy in told) == 2
+
+
+@pytest.mark.parametrize("name", CONTROLS)
 def test_a_batch_may_have_any_size(name: str, world: World) -> None:
     problem = problem_of(world, evaluations=90)
     agent = AGENTS[name].make(problem, None)
