@@ -16,6 +16,7 @@ from onnxprune.cli.search_bar import SearchBar
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.compression import Listener, RunFolder, compress, resume, start, summary_of
 from onnxprune.compression.config import SCHEMA
+from onnxprune.errors import TargetError
 
 STATES = {"running": "...", "kept": "done before", "skipped": "left out"}
 
@@ -44,7 +45,9 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
     """
 
     def started(folder: Path) -> RunFolder:
-        return start(SCHEMA.make(asked.values), folder, context.meta["argv"], force=asked.force)
+        with output.progress("measuring", None) as step:
+            options, argv = SCHEMA.make(asked.values), context.meta["argv"]
+            return start(options, folder, argv, force=asked.force, progress=step)
 
     with stop_request() as request, ExitStack() as stack:
         run = asked.begin(started, resume)
@@ -53,6 +56,11 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
         except (KeyboardInterrupt, SystemExit) as end:
             stack.close()
             return tell_saved(output, run, request, end)
+        except TargetError:
+            stack.close()
+            if run.record["status"] == "done":
+                print_summary(output, summary_of(run))
+            raise
     summary = summary_of(run)
     print_summary(output, summary)
     output.finish(summary)

@@ -2,12 +2,12 @@
 
 from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
-from onnxprune.cli.option_texts import CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
+from onnxprune.cli.option_texts import CACHE, CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
 from onnxprune.compression.config import KEYS
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {
-    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB; repeatable."),
+    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB, latency=4ms; repeatable."),
     "search.agent": ("NAME", "Who chooses what goes: auto, none, or one of `onnxprune search --agents`."),
     "search.agent_option": ("KEY=VALUE", "An option of the agent; repeatable."),
     "search.evaluations": ("N", "Candidates to evaluate."),
@@ -58,6 +58,7 @@ TOLD: dict[str, tuple[str, str]] = {
     "measure.provider": ("NAME", "auto, cpu, cuda, tensorrt, or a full name."),
     "measure.threads": ("N", "Of one operator."),
     "measure.seconds": ("S", "Of counted runs in all."),
+    "measure.latency_cache": ("DIR", CACHE),
     "data": DATA,
     "test": ("SPEC", "Other samples, read once at the end; else the test part of --data."),
     **ROWS,

@@ -15,7 +15,7 @@ IMAGES: Texts = {  # by field of `ImageText`
 }
 CHANNELS: Texts = {  # by field of `ChannelSettings`
     "align": ("N", "auto, or a number of channels."),
-    "device": ("NAME", "Where the model will run, for --align auto."),
+    "device": ("NAME", "Where the model will run, for --align auto and latencies."),
     "min_keep": ("SHARE", "Least share, or number, of channels kept in each group."),
     "skip": ("REGEX", "Leave what matches alone; repeatable."),
     "only": ("REGEX", "Prune only what matches; repeatable."),
@@ -23,6 +23,7 @@ CHANNELS: Texts = {  # by field of `ChannelSettings`
 }
 SHAPE = ("NAME:1,3,224,224", "Extents of a free input.")
 DATA = ("SPEC", "x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function.")
+CACHE = "Where times measured for latency targets are kept; else $ONNXPRUNE_CACHE, or the user's cache."
 ROWS: Texts = {
     "map": ("KEY=INPUT", "A key of the data for an input; repeatable."),
     "samples": ("N", "At most so many rows of each part."),

@@ -55,7 +55,9 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
     """
 
     def started(folder: Path) -> RunFolder:
-        return start(SCHEMA.make(asked.values), folder, context.meta["argv"], force=asked.force)
+        with output.progress("measuring", None) as step:
+            options, argv = SCHEMA.make(asked.values), context.meta["argv"]
+            return start(options, folder, argv, force=asked.force, progress=step)
 
     with stop_request() as request:
         run = asked.begin(started, resume)

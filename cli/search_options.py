@@ -2,12 +2,12 @@
 
 from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
-from onnxprune.cli.option_texts import CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
+from onnxprune.cli.option_texts import CACHE, CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
 from onnxprune.search.options import SCHEMA
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {
-    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB; repeatable."),
+    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB, latency=4ms; repeatable."),
     "agent": ("NAME", "Who proposes; --agents lists them."),
     "evaluations": ("N", "Candidates to evaluate."),
     "batch": ("N", "Candidates between two updates of the agent."),
@@ -28,13 +28,21 @@ TOLD: dict[str, tuple[str, str]] = {
     "evaluate.race": ("", "Give up candidates early that fall behind."),
     "evaluate.reconstruct_final": ("", "The full repair for the comparison at the end."),
     **below("channels", CHANNELS),
+    "latency.threads": ("N", "Of one operator, where latency is bounded; with one by processor time."),
+    "latency.require": ("", "Fail where --device does not run the model."),
+    "latency.cache": ("DIR", CACHE),
     "shape": SHAPE,
     "data": DATA,
     **ROWS,
     "holdout": ("", "Leave a quarter of undivided samples alone, for a test."),
     **below("images", IMAGES),
 }
-FLAGS = {"evaluate.race": "--race/--no-race", "holdout": "--holdout/--no-holdout"}
+FLAGS = {
+    "evaluate.race": "--race/--no-race",
+    "holdout": "--holdout/--no-holdout",
+    "latency.require": "--require-provider",
+    "latency.cache": "--latency-cache",
+}
 
 ALL = Told(TOLD, SCHEMA.keys, FLAGS, aliases={"evaluations": "--episodes"})
 HELP_SECTIONS = {
@@ -43,6 +51,7 @@ HELP_SECTIONS = {
         *("agent-option", "init-policy", "freeze-encoder"),
     },
     "Pruning": words_of(ALL, "channels") | {"target", "shape"},
+    "Latency": words_of(ALL, "latency"),
     "Evaluation": words_of(ALL, "evaluate") | {"workers", "scheduler", "tensorboard"},
     "Data": words_of(ALL, "images") | {"data", "map", "samples", "holdout", "no-holdout"},
     "Output": SECTIONS["Output"],

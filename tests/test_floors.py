@@ -18,7 +18,7 @@ FLOORS = {
     4: {"masks"},
     5: {"activations", "cost", "pruning", "verification", "measurement"},
     6: {"target", "calibration"},
-    7: {"criteria", "allocation", "reconstruction", "distillation", "environment", "observation"},
+    7: {"criteria", "allocation", "reconstruction", "distillation", "environment", "observation", "latency"},
     8: {"pipeline", "agents", "evaluation"},
     9: {"search", "report"},
     10: {"compression"},

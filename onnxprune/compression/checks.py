@@ -73,7 +73,9 @@ def check_one_chooses(options: CompressOptions) -> None:
         )
 
 
-def check_searching(options: CompressOptions, groups: Groups, parts: Parts, sha256: dict[str, Any]) -> None:
+def check_searching(
+    options: CompressOptions, cost_model: CostModel, parts: Parts, sha256: dict[str, Any]
+) -> None:
     """Whether the agent can search, where one is to.
 
     Raises:
@@ -86,7 +88,7 @@ def check_searching(options: CompressOptions, groups: Groups, parts: Parts, sha2
         return
     wanted = search_options(options, agent)
     require_packages(wanted)
-    check_search(wanted, opened_for(groups, parts, sha256))
+    check_search(wanted, opened_for(cost_model, parts, sha256))
 
 
 def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -98,9 +100,9 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:
-    """Raises: TargetError: E701, no masks meet the target."""
+    """Raises: TargetError: E701, no masks meet what of the target needs no measuring."""
     asked = prune_options(options, options.prune.criterion)
-    require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
+    require_reachable(CostModel(groups), target=asked.target.counted, constraints=asked.constraints)
 
 
 def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:

@@ -114,12 +114,15 @@ class MeasureSettings:
         provider: Execution provider.
         threads: Of one operator.
         seconds: Of counted runs in all.
+        latency_cache: Folder of times measured before, where the target bounds the latency; None:
+            $ONNXPRUNE_CACHE, or the user's cache.
     """
 
     metric: str = "auto"
     provider: str = "auto"
     threads: int = 1
     seconds: float = 3.0
+    latency_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class CompressOptions:
 
 
 # Decide how long a run takes and where, not what it gives: they may change when it is resumed.
-FREE_ON_RESUME = frozenset({"search.budget", "search.workers", "search.scheduler"})
+FREE_ON_RESUME = frozenset({"search.budget", "search.workers", "search.scheduler", "measure.latency_cache"})
 SECTIONS: dict[str, type] = {
     "images": ImageText,
     "prune": PruneSettings,

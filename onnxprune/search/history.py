@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onnxprune.agents.types import Outcome
-from onnxprune.cost import Cost
+from onnxprune.cost import Cost, cost_from
 from onnxprune.environment import FEASIBLE
 from onnxprune.masks import ChannelOrder, Masks
 
@@ -70,7 +70,7 @@ class Episode:
         Raises:
             TypeError: Something else.
         """
-        return Episode(**{**document, "cost": Cost(**document["cost"])})
+        return Episode(**{**document, "cost": cost_from(document["cost"])})
 
 
 def pack(masks: Masks, order: ChannelOrder) -> str:

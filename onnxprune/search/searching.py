@@ -8,6 +8,8 @@ from onnxprune.agents.types import Problem
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.evaluation import Pool
 from onnxprune.groups import Groups
+from onnxprune.latency import Step, ignore
+from onnxprune.latency.run_file import TABLE, read_table, write_table
 from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
@@ -37,6 +39,7 @@ from onnxprune.search.inputs import (
     make_inputs,
     make_problem,
     open_all,
+    prune_options,
     require_packages,
 )
 from onnxprune.search.journal import FOLDER, Journal
@@ -54,11 +57,11 @@ from onnxprune.search.result import (
     write_result,
 )
 from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
-from onnxprune.search.selection import figure_of, fully_repaired, one_by, select, warned
+from onnxprune.search.selection import Judges, figure_of, fully_repaired, one_by, select, warned, watch_of
 
 SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
 FEW = 100  # samples, below which figures are doubtful
-OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
+OURS = (CONFIG, LOG, TABLE, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
 
 
 def start(
@@ -68,6 +71,7 @@ def start(
     *,
     force: bool = False,
     opened: Opened | None = None,
+    progress: Step = ignore,
 ) -> RunFolder:
     """A new run in a folder; everything that can be checked is checked before there is one.
 
@@ -77,6 +81,7 @@ def start(
         argv: Words of the command line, for the record.
         force: Replace a run that lies there.
         opened: The model and the samples, where they are open already.
+        progress: Called with what was measured so far, where the target bounds the latency.
 
     Raises:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
@@ -92,11 +97,12 @@ def start(
     require_packages(options)
     if options.tensorboard:
         board(folder)
-    opened = opened or open_all(options)
+    opened = opened or open_all(options, progress=progress)
     check_search(options, opened)
     asked = Asked(COMMAND, argv, options.seed, opened.sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
     SCHEMA.write(run.path / CONFIG, options)
+    write_table(run, opened.cost_model)
     return run
 
 
@@ -153,7 +159,7 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
     """
     listener = recording(run, listener or Listener())
     options = options_of(run)
-    given, opened = opened, opened or open_all(options)
+    given, opened = opened, opened or open_all(options, read_table(run, prune_options(options).target))
     require_same(run, opened.sha256)
     inputs = make_inputs(options, opened)
     if complete(run, options, inputs.groups):
@@ -257,13 +263,12 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
     selection = fully_repaired(inputs, inputs.selection) if full else one_by(judge)
-    chosen = select(
-        problem,
-        loop.agent,
-        loop.history,
+    judges = Judges(
         reward=warned(one_by(loop.score), listener.warn),
         selection=warned(selection, listener.warn),
+        watch=watch_of(inputs),
     )
+    chosen = select(problem, loop.agent, loop.history, judges)
     sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
     originals = {
         "reward": figure_of(loop.baseline.accuracy, sign),

@@ -15,7 +15,7 @@ from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
 from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network, Policy
-from onnxprune.agents.gat_ppo.rollout import QUANTITIES, Walk, roll_out, states_of
+from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_of
 from onnxprune.agents.gat_ppo.transfer import carried, take_over
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
@@ -51,7 +51,7 @@ class GatPpo(Agent):
         sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
-            self.network = Network(sizes, 2 * len(QUANTITIES), options)
+            self.network = Network(sizes, 2 * len(quantities(problem)), options)
             self.policy = Policy(self.network, wiring, deviations(self.task, options))
         if options.init_policy:
             take_over(self.network, Path(options.init_policy), self.observation, options)
