@@ -12,8 +12,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxprune.groups.literals import find_numbers, kept_shape
 from onnxprune.latency.segments import Segment
 from onnxprune.onnx_file import Edge
+from onnxprune.onnx_file.host import Literal
 from onnxprune.onnx_file.patch import Patch
-from onnxprune.pruning.numbers import patch_numbers
+from onnxprune.operators.findings import Findings
+from onnxprune.pruning.numbers import put_numbers
 from onnxprune.pruning.weights import kept_axes, sliced
 
 Array = NDArray[Any]
@@ -73,20 +75,23 @@ def cut_out(segment: Segment, keep: NDArray[np.bool_]) -> Patch:
     for name in dict.fromkeys(name for node in segment.members for name in node.inputs):
         if name in graph.initializers:
             add_constant(patch, name, groups.axis_labels(name), keep)
-    own = set(segment.nodes)
-    found = groups.findings
-    findings = replace(
-        found,
-        bindings=[b for b in found.bindings if b.node in own],
-        supplies=[s for s in found.supplies if s.node in own],
-        pins=[p for p in found.pins if p.node in own],
-        reindexes=[r for r in found.reindexes if r.node in own],
-        reads=[edge for edge in found.reads if edge.node in own],
-    )
-    if not keep.all():
-        patch_numbers(patch, replace(groups, findings=findings), keep)
-    settle_numbers(patch, segment, keep)
+    numbers = find_numbers(graph, groups.findings, groups.host, keep).literals
+    own = {literal: value for literal, value in numbers.items() if literal.edge.node in segment.nodes}
+    put_numbers(patch, replace(groups, findings=findings_of(segment)), keep, own)
+    bring_in(patch, segment, keep, numbers)
     return patch
+
+
+def findings_of(segment: Segment) -> Findings:
+    """What is stated about the nodes of a segment."""
+    own, found = set(segment.nodes), segment.groups.findings
+    return replace(
+        found,
+        bindings=[binding for binding in found.bindings if binding.node in own],
+        supplies=[supply for supply in found.supplies if supply.node in own],
+        pins=[pin for pin in found.pins if pin.node in own],
+        reindexes=[reindex for reindex in found.reindexes if reindex.node in own],
+    )
 
 
 def add_constant(patch: Patch, name: str, labels: Any, keep: NDArray[np.bool_]) -> None:
@@ -104,25 +109,15 @@ def add_constant(patch: Patch, name: str, labels: Any, keep: NDArray[np.bool_]) 
     patch.tensors[name] = made
 
 
-def settle_numbers(patch: Patch, segment: Segment, keep: NDArray[np.bool_]) -> None:
-    """Numbers that the model computes outside the segment become constants of it, in place."""
-    groups = segment.groups
-    edges = [
-        Edge(node.index, slot)
-        for node in segment.members
-        for slot, name in enumerate(node.inputs)
-        if name in groups.host.found
-    ]
-    if not edges:
-        return
-    graph, findings, host = groups.graph, groups.findings, groups.host
-    numbers = find_numbers(graph, findings, host, keep)
-    read = host.evaluate(kept_shape(graph, findings, keep), numbers.literals)
-    for edge in edges:
-        name = graph.nodes[edge.node].inputs[edge.slot]
-        value = read(edge, name)
-        if value is not None and patch.node(edge.node).input[edge.slot] == name:
-            patch.node(edge.node).input[edge.slot] = patch.copy_of(name, value)
+def bring_in(patch: Patch, segment: Segment, keep: NDArray[np.bool_], numbers: Mapping[Literal, Any]) -> None:
+    """Numbers that the model computes elsewhere become constants of the segment, in place."""
+    groups, graph, host = segment.groups, segment.graph, segment.groups.host
+    read = host.evaluate(kept_shape(graph, groups.findings, keep), numbers)
+    for node in segment.members:
+        for slot, name in enumerate(node.inputs):
+            value = read(Edge(node.index, slot), name) if name in host.found else None
+            if value is not None:
+                patch.node(node.index).input[slot] = patch.copy_of(name, value)
 
 
 def drawn(kind: int, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
