@@ -167,7 +167,8 @@ def choose_confirmed(
         except TargetError:
             if not tried:
                 raise
-            break
+            scales.retreat()
+            continue
         if masks_hash(masks) in {masks_hash(choice.masks) for choice in tried}:
             break
         (found,) = confirm([masks], target, watch)
@@ -186,7 +187,7 @@ class Scales:
     Attributes:
         next: To try.
         over: The least under which a bound was missed.
-        under: The largest under which all were met.
+        under: The largest under which all were met, or no masks were left to meet them.
     """
 
     next: float = 1.0
@@ -201,16 +202,23 @@ class Scales:
             factor: That bends the table to it.
         """
         if found.met:
-            self.under = self.next
             if self.over is None or found.excess >= CLOSE:
                 return True
+            self.under = self.next
         else:
             self.over = self.next
-        if self.under is None:
             self.next *= MARGIN * min(max(factor, LEAST_BEND), 1.0)
-        elif self.over is not None:
-            self.next = sqrt(self.under * self.over)
+        self._between()
         return False
+
+    def retreat(self) -> None:
+        """`next` left no masks: another, in place."""
+        self.under = self.next
+        self._between()
+
+    def _between(self) -> None:
+        if self.under is not None and self.over is not None:
+            self.next = sqrt(self.under * self.over)
 
 
 def bend(cost_model: TimedCostModel, masks: Masks, found: Confirmed, target: Target) -> float:

@@ -21,7 +21,7 @@ class TimedCostModel(CostModel):
         table: Of the same groups.
 
     Raises:
-        UsageError: E208, the table names groups that the model does not have.
+        UsageError: E208, the table is of other groups.
     """
 
     def __init__(self, groups: Groups, table: LatencyTable) -> None:
@@ -29,9 +29,12 @@ class TimedCostModel(CostModel):
         self.table = table
         named = {name for times in table.segments for axis in times.weights for name in axis}
         unknown = sorted(named - set(self.names))
+        other = "the latency table is of another model"
         if unknown:
-            raise UsageError("E208", f"the latency table is of another model: it has a group {unknown[0]}")
+            raise UsageError("E208", f"{other}: it has a group {unknown[0]}")
         self._lookup = Lookup(self.names, table.segments)
+        if self.count({}).latency_ns != table.original_ns:
+            raise UsageError("E208", f"{other}: its groups have other numbers of channels")
 
     def count_kept(self, kept: Counts) -> TimedCosts:
         """Costs of a batch of kept counts (B, G), groups in their order, frozen ones included."""

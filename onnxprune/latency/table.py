@@ -59,7 +59,7 @@ class Times:
         return int(self.times_ns[-1, -1])
 
     def scaled(self, factor: float) -> "Times":
-        return replace(self, times_ns=np.rint(self.times_ns * factor).astype(np.int64))
+        return replace(self, times_ns=np.floor(self.times_ns * factor).astype(np.int64))
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,8 @@ def require_reachable(
     finest, whole = constraints.finest(), cost_model.count({})
     least = least_cost(cost_model, finest, cost_model.groups.prunable if free is None else free)
     for bound in target.bounds:
-        limit, reached, original = (
-            bound.limit(whole),
-            getattr(least, bound.quantity),
-            getattr(whole, bound.quantity),
-        )
+        limit = bound.limit(whole)  # before the costs are asked for what they may not know
+        reached, original = getattr(least, bound.quantity), getattr(whole, bound.quantity)
         if reached > limit:
             raise TargetError(
                 "E701",

@@ -12,8 +12,9 @@ import pytest
 from onnxprune.cost import CostModel
 from onnxprune.errors import ModelError
 from onnxprune.groups import Groups, find_groups
-from onnxprune.latency import Beside, Setting, Store, TimedCostModel, measure_table
+from onnxprune.latency import Beside, RuntimeWatch, Setting, Store, TimedCostModel, measure_table
 from onnxprune.latency.extract import Piece
+from onnxprune.latency.store import ENVIRONMENT
 from onnxprune.masks import Masks
 from onnxprune.measurement.statistics import Band
 from onnxprune.onnx_file import load_graph
@@ -108,3 +109,19 @@ def leading(groups: Groups, *counts: int) -> Masks:
     """Masks of the first channels of each prunable group."""
     pairs = zip(groups.prunable, counts, strict=True)
     return {group.name: np.arange(group.channels) < count for group, count in pairs}
+
+
+def stand_in(
+    monkeypatch: pytest.MonkeyPatch,
+    cache: Path,
+    share_of: Callable[[Groups], Callable[[Masks], float]] = by_macs,
+) -> None:
+    """Let what would run ONNX Runtime ask a `FakeWatch`, and keep times in a folder of the test."""
+
+    def beside(watch: RuntimeWatch, models: Sequence[Masks]) -> list[Beside]:
+        return FakeWatch(watch.groups, share_of(watch.groups)).beside(models)
+
+    monkeypatch.setenv(ENVIRONMENT, str(cache))
+    monkeypatch.setattr(RuntimeWatch, "setting", lambda _watch: SETTING)
+    monkeypatch.setattr(RuntimeWatch, "piece_ns", lambda _watch, piece: float(size_of(piece)))
+    monkeypatch.setattr(RuntimeWatch, "beside", beside)

@@ -48,7 +48,7 @@ def test_pieces_are_measured_once_however_often_they_come_up(exported_folder: Pa
     watch = FakeWatch(groups, by_macs(groups))
     table = measure_table(groups, Constraints(Alignment(4, 16)), watch, Store(tmp_path, SETTING))
     points = sum(times.times_ns.size for times in table.segments)
-    assert len(set(watch.pieces)) == len(watch.pieces) < points / 2
+    assert len(set(watch.pieces)) == len(watch.pieces) < points
 
 
 def test_a_piece_that_does_not_run_is_told_by_the_whole_model_alone(groups: Groups, store: Store) -> None:
@@ -64,7 +64,7 @@ def test_a_piece_that_does_not_run_is_told_by_the_whole_model_alone(groups: Grou
 def test_a_model_that_pruning_makes_no_faster_has_no_reachable_target(groups: Groups, store: Store) -> None:
     table = measure_table(groups, UNALIGNED, FakeWatch(groups, lambda _masks: 1.02), store)
     model = TimedCostModel(groups, table)
-    with pytest.raises(TargetError, match="the smallest reachable is 100.0%"):
+    with pytest.raises(TargetError, match=r"the smallest reachable is 100\.0%"):
         require_reachable(model, target=parse_target(["latency=90%"]), constraints=UNALIGNED)
 
 

@@ -21,15 +21,15 @@ TABLE = LatencyTable(
         Times("a", ({}, {"g00": 1}), ([0], [4, 8, 12]), np.array([[40, 100, 130]])),
         Times(
             "c",
-            ({"g00": 1}, {"g01": 2}),
+            ({"g00": 1}, {"g02": 2}),
             ([4, 12], [8, 16, 32]),
             np.array([[50, 80, 120], [110, 200, 300]]),
         ),
-        Times("e", ({"g01": 1}, {"g02": 1}), ([4, 16], [6, 12]), np.array([[20, 60], [60, 90]])),
+        Times("e", ({"g02": 1}, {"g03": 1}), ([4, 16], [6, 12]), np.array([[20, 60], [60, 90]])),
     ),
 )
 FIXED = 1000 - 130 - 300 - 90
-LOOKUP = Lookup(("g00", "g01", "g02"), TABLE.segments)
+LOOKUP = Lookup(("g00", "g02", "g03"), TABLE.segments)
 
 
 def between(x: int, points: list[int], values: list[int]) -> int:
@@ -72,10 +72,10 @@ def test_every_mask_takes_what_interpolation_gives(first: int, second: int, thir
 @given(st.lists(st.integers(0, 400), min_size=12, max_size=12), st.data())
 def test_the_sum_never_falls_where_a_count_grows(values: list[int], data: st.DataObject) -> None:
     times = np.rint(never_falling(np.array(values, np.float64).reshape(3, 4))).astype(np.int64)
-    segment = Times("x", ({"g00": 3}, {"g01": 1}), ([3, 12, 36], [2, 5, 6, 16]), times)
-    lookup = Lookup(("g00", "g01"), (segment,))
+    segment = Times("x", ({"g00": 3}, {"g02": 1}), ([3, 12, 36], [2, 5, 6, 16]), times)
+    lookup = Lookup(("g00", "g02"), (segment,))
     low = np.array([[data.draw(st.integers(1, 12)), data.draw(st.integers(1, 16))]])
-    high = low + [[data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))]]
+    high = low + np.array([[data.draw(st.integers(0, 4)), data.draw(st.integers(0, 4))]])
     assert lookup.sum(low)[0] <= lookup.sum(high)[0]
     assert lookup.sum(np.array([[12, 16]]))[0] == times[-1, -1]
 
@@ -140,3 +140,10 @@ def test_a_table_of_another_model_is_refused(groups: Groups) -> None:
 def test_a_table_without_segments_has_only_what_is_fixed(groups: Groups) -> None:
     model = TimedCostModel(groups, LatencyTable(SETTING, 1000, ()))
     assert model.count(leading(groups, 4, 4, 6)).latency_ns == 1000
+
+
+def test_a_table_of_a_model_with_other_channels_is_refused(groups: Groups) -> None:
+    wider = Times("a", ({}, {"g00": 1}), ([0], [4, 12, 24]), np.array([[40, 100, 130]]))
+    with pytest.raises(UsageError, match="other numbers of channels") as caught:
+        TimedCostModel(groups, LatencyTable(SETTING, 1000, (wider,)))
+    assert caught.value.code == "E208"
