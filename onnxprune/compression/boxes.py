@@ -154,7 +154,8 @@ def prune_box(work: Work) -> tuple[str, ...]:
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
     for check in result.report.skipped:
         work.listener.warn(f"W801: not proven: {check.name}: {check.detail}")
-    for warning in result.warnings:
+    measured = () if chosen.confirmed is None else chosen.confirmed.beside.warnings
+    for warning in (*result.warnings, *measured):
         work.listener.warn(warning)
     document = {
         "criterion": work.criterion,

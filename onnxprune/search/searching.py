@@ -269,6 +269,9 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
         watch=watch_of(inputs),
     )
     chosen = select(problem, loop.agent, loop.history, judges)
+    if chosen.best.confirmed is not None:
+        for warning in chosen.best.confirmed.beside.warnings:
+            listener.warn(warning)
     sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
     originals = {
         "reward": figure_of(loop.baseline.accuracy, sign),
