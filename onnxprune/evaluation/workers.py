@@ -9,10 +9,9 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import wait
-from types import ModuleType
 from typing import Any, TypeVar
 
-from onnxprune.errors import RuntimeProblem
+from onnxprune.errors import RuntimeProblem, UsageError
 
 Result = TypeVar("Result")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -103,20 +102,30 @@ def waiting_for(futures: Mapping[int, Future[Result]]) -> Iterator[tuple[int, Re
             yield numbers[future], error
 
 
-def require_distributed() -> ModuleType:
-    """The package that speaks to Dask clusters.
+def check_scheduler(address: str) -> None:
+    """Whether a Dask scheduler can be asked for at an address; nobody is asked.
 
     Raises:
-        RuntimeProblem: E603, it is not installed.
+        RuntimeProblem: E603, `distributed` is not installed.
+        UsageError: E201, it is no address.
     """
     try:
-        return import_module("distributed")
+        comm = import_module("distributed.comm")
     except ImportError as error:
         raise RuntimeProblem(
             "E603",
             "the package distributed is not installed",
             cause=str(error),
             hint='pip install "onnxprune[distributed]"',
+        ) from error
+    try:
+        comm.get_address_host_port(address)
+    except ValueError as error:
+        raise UsageError(
+            "E201",
+            f"{address!r} is no address of a Dask scheduler",
+            cause=str(error),
+            hint="--scheduler tcp://10.0.0.5:8786",
         ) from error
 
 
@@ -126,10 +135,11 @@ def dask_executor(address: str) -> Iterator[Executor]:
 
     Raises:
         RuntimeProblem: E603, `distributed` is not installed; E607, nothing answers there.
+        UsageError: E201, it is no address.
     """
-    distributed = require_distributed()
+    check_scheduler(address)  # a client that cannot begin there would try for long to end
     try:
-        client = distributed.Client(address, set_as_default=False, timeout="20s")
+        client = import_module("distributed").Client(address, set_as_default=False, timeout="20s")
     except (OSError, ValueError, TypeError) as error:
         raise RuntimeProblem(
             "E607",

@@ -17,7 +17,7 @@ from onnxprune.data import DataOptions, Samples, choose, split
 from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
 from onnxprune.errors import DataError, RuntimeProblem, UsageError
-from onnxprune.evaluation import METHODS, require_distributed
+from onnxprune.evaluation import METHODS, check_scheduler
 from onnxprune.groups import Groups
 from onnxprune.latency import (
     LatencyTable,
@@ -291,7 +291,14 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
 
 
 def require_packages(options: SearchOptions) -> None:
-    """Raises: RuntimeProblem: E603, the agent or the scheduler needs what is not installed."""
+    """Whether all is there that the search needs; before any work.
+
+    Raises:
+        RuntimeProblem: E603, the agent or the scheduler needs what is not installed.
+        UsageError: E201, the scheduler has no address.
+    """
+    if options.scheduler is not None:
+        check_scheduler(options.scheduler)
     kind = kind_of(options.agent)
     missing = missing_packages(kind)
     if missing:
@@ -300,8 +307,6 @@ def require_packages(options: SearchOptions) -> None:
             f"agent {kind.name} needs {' and '.join(missing)}, not installed here",
             hint='pip install "onnxprune[agents]", or another --agent, such as cross-entropy',
         )
-    if options.scheduler is not None:
-        require_distributed()
 
 
 def missing_packages(kind: AgentKind) -> list[str]:

@@ -228,20 +228,24 @@ def test_a_policy_to_begin_with_is_not_dropped_for_want_of_a_package(
 def test_who_evaluates_may_change_and_what_is_learned_may_not(
     finished: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("distributed")
     again = resume(finished.path, {"search.scheduler": "tcp://10.0.0.5:8786", "search.workers": 2})
     options = searches.options_of(begin(make_work(options_of(again), again, Listener())))
     assert (options.scheduler, options.workers) == ("tcp://10.0.0.5:8786", 2)
     with pytest.raises(UsageError, match=r"made for search.freeze_encoder False, got True"):
         resume(finished.path, {"search.freeze_encoder": True})
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed.comm", None)
     with pytest.raises(RuntimeProblem, match="distributed is not installed"):
         begin(make_work(options_of(again), again, Listener()))
 
 
-def test_a_scheduler_without_its_package_is_told_before_there_is_a_run(
+def test_a_scheduler_that_cannot_be_asked_is_told_before_there_is_a_run(
     model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)
+    pytest.importorskip("distributed")
+    with pytest.raises(UsageError, match="no address of a Dask scheduler"):
+        start(asked(model, samples, search__scheduler="nonsense"), tmp_path / "run", [])
+    monkeypatch.setitem(sys.modules, "distributed.comm", None)
     with pytest.raises(RuntimeProblem, match="distributed is not installed") as error:
         start(asked(model, samples, search__scheduler="tcp://10.0.0.5:8786"), tmp_path / "run", [])
     assert error.value.hint == 'pip install "onnxprune[distributed]"'
