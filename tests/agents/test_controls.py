@@ -85,9 +85,9 @@ def test_failed_outcomes_are_survived(name: str, world: World) -> None:
 
 @pytest.mark.parametrize("name", CONTROLS)
 def test_the_estimate_of_what_was_given_up_is_never_a_best_and_leads_nowhere(name: str, world: World) -> None:
-    """As if it had failed. The probes of greedy come before."""
+    """As if it had failed. The starts and probes of greedy come before."""
     problem = problem_of(world, evaluations=64)
-    late = frozenset(range(18, 96, 3))
+    late = frozenset(range(26, 96, 3))
     agents = [AGENTS[name].make(problem, None) for _ in range(2)]
     estimated = search(agents[0], world, evaluations=96, given_up=late)
     failed = search(agents[1], world, evaluations=96, fails=late)
@@ -97,9 +97,19 @@ def test_the_estimate_of_what_was_given_up_is_never_a_best_and_leads_nowhere(nam
     assert any(same(agents[0].state()["best"], masks) for masks in whole)
 
 
+def test_the_first_candidates_meet_the_target_however_soon_the_search_ends(world: World) -> None:
+    for name in CONTROLS:
+        agent = AGENTS[name].make(problem_of(world, evaluations=512), None)
+        (first,) = search(agent, world, batches=1).outcomes
+        assert first[0].violation == 0, name
+
+
 def test_greedy_learns_from_the_estimate_of_a_probe(world: World) -> None:
     agent = AGENTS["greedy"].make(problem_of(world, evaluations=64), None)
-    search(agent, world, batches=1, given_up=frozenset({0, 1}))
+    notes = [candidate.note for candidate in search(agent, world, batches=1).batches[0]]
+    agent = AGENTS["greedy"].make(problem_of(world, evaluations=64), None)
+    first = notes.index("probe")
+    search(agent, world, batches=1, given_up=frozenset({first, first + 1}))
     told = [accuracy for at in agent.state()["accuracies"].values() for accuracy in at.values()]
     assert sum(accuracy > 1 for accuracy in told) == 2
 

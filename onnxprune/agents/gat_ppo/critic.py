@@ -61,6 +61,7 @@ class Critic:
         bits: (N, C) of the masks.
         accuracies: (N,).
         rows: (N,) samples that each accuracy stands for.
+        fitted: What `fit` found; forgotten with every outcome.
     """
 
     order: ChannelOrder
@@ -68,6 +69,7 @@ class Critic:
     bits: Bits = field(init=False)
     accuracies: Floats = field(init=False)
     rows: Floats = field(init=False)
+    fitted: "Fit | None" = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.bits = np.zeros((0, len(self.order)), bool)
@@ -78,6 +80,7 @@ class Critic:
 
     def add(self, bits: Bits, accuracy: float, rows: int) -> None:
         """Remember an outcome, in place: bits (C,), an accuracy from so many rows."""
+        self.fitted = None
         self.bits = np.vstack([self.bits, bits[None]])[-self.most :]
         self.accuracies = np.append(self.accuracies, accuracy)[-self.most :]
         self.rows = np.append(self.rows, max(1, rows))[-self.most :]
@@ -109,13 +112,14 @@ class Critic:
 
     def fit(self) -> Fit | None:
         """The likeliest of the grid; None where the outcomes tell nothing: fewer than two, or all alike."""
+        if self.fitted is not None:
+            return self.fitted
         if len(self) < 2 or (spread := float(self.accuracies.std())) < JITTER:
             return None
         centre = float(self.accuracies.mean())
         wanted = (self.accuracies - centre) / spread
         own = self.parts(self.bits, self.bits)
         doubt = self.rows.max() / self.rows
-        best: Fit | None = None
         likeliest = -np.inf
         for width, channels in product(WIDTHS, CHANNELS):
             matrix = self.kernel(own, width, channels)
@@ -128,8 +132,8 @@ class Critic:
                 value = -0.5 * wanted @ solved - np.log(np.diagonal(factor[0])).sum()
                 if value > likeliest:
                     likeliest = value
-                    best = Fit(width, channels, factor, solved, centre, spread)
-        return best
+                    self.fitted = Fit(width, channels, factor, solved, centre, spread)
+        return self.fitted
 
     def mean(self, fit: Fit, bits: Bits) -> Floats:
         """(M,) expected accuracies of masks (M, C)."""
@@ -157,6 +161,7 @@ class Critic:
 
     def restore(self, state: State) -> None:
         """Go on from such a state, in place."""
+        self.fitted = None
         packed = state["bits"].numpy()
         self.bits = np.unpackbits(packed, axis=1, count=len(self.order)).astype(bool)
         self.accuracies, self.rows = state["accuracies"].numpy().copy(), state["rows"].numpy().copy()
