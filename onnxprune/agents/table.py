@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
-from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search
+from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search, rl_pruner
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
@@ -48,6 +48,7 @@ KINDS = (
     AgentKind("cross-entropy", cross_entropy.make, "a Gaussian over keep ratios, fitted to the elite"),
     AgentKind("annealing", annealing.make, "small moves, worse ones accepted less and less"),
     AgentKind("evolution", evolution.make, "a population of masks: crossover, mutation, the best survive"),
+    AgentKind("rl-pruner", rl_pruner.make, "pruning steps, shared out by a policy over the groups"),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")
         for how in ALLOCATIONS
