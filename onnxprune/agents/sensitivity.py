@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onnxprune.agents.space import Counts, Space
+from onnxprune.agents.space import Space
 from onnxprune.agents.types import Floats
 from onnxprune.masks import Masks, all_true
 from onnxprune.target.projection import best

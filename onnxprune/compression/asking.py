@@ -64,6 +64,7 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
         options.target,
         agent=agent,
         agent_option=settings.agent_option,
+        variant=settings.variant,
         reward=settings.reward,
         prior=prune.criterion,
         evaluations=settings.evaluations,

@@ -13,23 +13,26 @@ from onnxprune.agents.rl_pruner.policy import drawn, normalised, updated
 from onnxprune.agents.rl_pruner.schedule import Schedule, epsilon_at
 from onnxprune.agents.rl_pruner.spending import ByChannels, ByCost, Standing
 from onnxprune.agents.rl_pruner.tree import ROOT, Buffer, Entry, Node, q_values
+from onnxprune.agents.space import Counts
 from onnxprune.agents.types import Candidate, Figures, Floats, Outcome, Problem, State
 from onnxprune.masks import Masks, masks_hash
 from onnxprune.target.projection import best
 
 VAIN = 20  # stages in a row without masks that are new end a step, and in the last the search
-WIDER = 1.2  # the noise grows by it with each of them
+WIDER = 1.2  # the noise grows with each of them
 
 
 class RlPruner(Control):
-    """One pass of steps. All masks of the last step meet the target; those before it are on their way.
+    """Passes of steps: one, or another with the policy so far where the last step has no new masks any more.
+
+    All masks of a last step meet the target; those before it are on their way.
 
     The masks of a stage do not depend on what others of it are worth, so they are asked for together. Masks
     that were evaluated before are not asked for again, what they were worth is remembered.
     """
 
     KEPT: ClassVar[tuple[str, ...]] = (
-        *("policy", "kept", "owed", "step", "begun", "stage", "vain", "best_q"),
+        *("policy", "kept", "owed", "passed", "step", "begun", "stage", "vain", "best_q"),
         *("before", "again", "accuracies", "pending"),
     )
 
@@ -39,20 +42,31 @@ class RlPruner(Control):
         self.schedule = schedule
         kind = ByChannels if options.variant == "paper" else ByCost
         self.spending = kind(self.space, schedule.steps)
-        self.policy = self.spending.first_policy()
-        self.kept, self.owed = self.space.channels, np.zeros(len(self.space.channels))  # of the base
-        self.step = 0
-        self.begun = 0  # outcomes before the step
-        self.stage = 0  # of the step
-        self.vain = 0
-        self.best_q = -inf  # of the step
-        self.before = -inf  # accuracy of the base
-        self.again = False  # whether the step is taken the second time
+        self.first = self.spending.first_policy()
+        self.policy = self.first
+        self.begin()
         self.accuracies: dict[str, float] = {}  # by hash of masks; -inf where scoring failed
         self.pending: list[int] = []  # nodes that are still to be asked for
         self.nodes: list[Node] = []  # of the stage
-        self.buffer = Buffer(options.slots)
-        self.skip()
+
+    def begin(self) -> None:
+        """Set out from the whole model, in place; the policy stays."""
+        self.passed = self.told  # outcomes before the pass
+        self.before = -inf  # accuracy of the base
+        self.step = -1
+        self.set_out(self.spending.whole())
+
+    def set_out(self, base: Standing, *, again: bool = False) -> None:
+        """Begin the next step, in place, or the same again; the last where nothing is left for others."""
+        if not again:
+            self.step = self.schedule.steps - 1 if self.spending.arrived(base) else self.step + 1
+        self.again = again  # whether it is taken the second time
+        self.kept, self.owed = base.kept, base.owed
+        self.begun = self.told  # outcomes before the step
+        self.stage = 0  # of the step
+        self.vain = 0
+        self.best_q = -inf  # of the step
+        self.buffer = Buffer(self.options.slots)
 
     @property
     def base(self) -> Standing:
@@ -68,7 +82,7 @@ class RlPruner(Control):
         return epsilon_at(self.options, self.step, self.schedule.steps)
 
     def proposals(self) -> Iterator[Candidate]:
-        while not (self.last and self.vain >= VAIN):
+        while True:
             while self.pending:
                 node = self.nodes[self.pending.pop(0)]
                 yield Candidate(self.masks_of(node.kept), self.note(node))
@@ -76,9 +90,13 @@ class RlPruner(Control):
                 return  # what comes next depends on them
             if self.nodes:
                 self.close_stage()
+            if self.last and self.vain >= VAIN:
+                if self.told == self.passed:
+                    return  # nor had the whole pass any
+                self.begin()
             self.open_stage()
 
-    def masks_of(self, kept: Floats) -> Masks:
+    def masks_of(self, kept: Counts) -> Masks:
         """Each group keeps so many of its first channels by the prior."""
         priors = self.space.problem.order.split(-self.space.prior)
         return {name: best(prior, int(n)) for (name, prior), n in zip(priors.items(), kept, strict=True)}
@@ -110,10 +128,12 @@ class RlPruner(Control):
                 self.grow(len(self.nodes) - 1, child)
 
     def drawn(self, standing: Standing) -> Floats:
-        """(G,) an action; the noise is in units of a whole step, or of each group's own share."""
-        unit = 1.0 if self.options.variant == "paper" else self.policy
-        deviations = np.broadcast_to(self.options.nu * WIDER**self.vain * unit, self.policy.shape)
-        return drawn(self.policy, self.rng, deviations=deviations, able=self.spending.able(standing))
+        """(G,) an action; stages in vain add to the noise."""
+        more = WIDER**self.vain - 1
+        own = self.policy + more * self.first
+        unit = own if self.options.variant == "fixed" else np.full(len(own), 1 + more)
+        able = self.spending.able(standing)
+        return drawn(self.policy, self.rng, deviations=self.options.nu * unit, able=able)
 
     def close_stage(self) -> None:
         """Learn from the stage, in place, and go on to the next step where this is over."""
@@ -157,21 +177,17 @@ class RlPruner(Control):
         exploring = self.epsilon if self.options.explores == "carry" else 0.0
         found = self.buffer.chosen(exploring, self.rng).node if self.buffer.entries else None
         accuracy = self.before if found is None else self.accuracies[found.key]
-        fell = accuracy < (1 - self.options.fall) * self.before
-        if fell and not self.again and self.options.fall < 1:
-            self.policy, self.again = self.spending.first_policy(), True
-        else:
-            carried = self.unexplored() if found is None else Standing(found.kept, found.owed)
-            self.kept, self.owed, self.before = carried.kept, carried.owed, accuracy
-            self.step, self.again = self.step + 1, False
-            self.skip()
-        self.begun, self.stage, self.vain, self.best_q = self.told, 0, 0, -inf
-        self.buffer = Buffer(self.options.slots)
+        if self.fell(accuracy) and not self.again:
+            self.policy = self.first
+            self.set_out(self.base, again=True)
+            return
+        self.before = accuracy
+        self.set_out(self.unexplored() if found is None else Standing(found.kept, found.owed))
 
-    def skip(self) -> None:
-        """Go to the last step, in place, where nothing is left for those before it."""
-        if self.spending.arrived(self.base):
-            self.step = self.schedule.steps - 1
+    def fell(self, accuracy: float) -> bool:
+        """Whether a step has cost too large a share of the accuracy before it."""
+        known = isfinite(self.before) and self.options.fall < 1
+        return known and accuracy < self.before - self.options.fall * abs(self.before)
 
     def unexplored(self) -> Standing:
         """Where the policy itself leads."""
@@ -186,7 +202,9 @@ class RlPruner(Control):
         for candidate, outcome in zip(candidates, outcomes, strict=True):
             told = outcome.accuracy
             usable = told is not None and isfinite(told)
-            self.accuracies[masks_hash(candidate.masks)] = float(told) if usable and told is not None else -inf
+            self.accuracies[masks_hash(candidate.masks)] = (
+                float(told) if usable and told is not None else -inf
+            )
         shares = self.policy[self.policy > 0]
         entropy = -float((shares * np.log(shares)).sum())
         return {**figures, "step": float(self.step + 1), "epsilon": self.epsilon, "entropy": entropy}

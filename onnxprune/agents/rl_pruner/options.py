@@ -27,8 +27,9 @@ class RlPrunerOptions:
         narrowing: Each depth draws this share of the actions of the one above.
         gamma: Discount of what is looked ahead to (equation 13).
         slots: Of the replay buffer; 0: as many as samples.
-        nu: Standard deviation of the noise, at most: 0: 0.04 in shares of a step ("paper"); 1 in units of
-            each group's own share ("fixed"), which thin groups and wide ones feel alike.
+        nu: Standard deviation of the noise, at most; 0: 0.04 in shares of a step ("paper"); 3 in units of
+            each group's own share ("fixed"), which all feel alike, and which leaves about half of the groups
+            out of a step.
         rate: Share of the way to the chosen action that the policy goes (lambda, equation 18).
         clip: No share changes by more than this factor in one update (delta, equation 19).
         epsilon: Chance, at the start, of an action drawn from the buffer in place of the best.
@@ -74,9 +75,7 @@ class RlPrunerOptions:
         require(min(self.steps, self.stages, self.slots) >= 0, "steps, stages and slots are not below 0")
         require(0 < self.narrowing <= 1 and 0 < self.rate <= 1, "narrowing and rate lie in (0, 1]")
         shares = (self.gamma, self.epsilon, self.exploration, self.fall)
-        require(
-            0 <= min(shares) and max(shares) <= 1, "gamma, epsilon, exploration and fall are shares of 1"
-        )
+        require(min(shares) >= 0 and max(shares) <= 1, "gamma, epsilon, exploration and fall are shares of 1")
         require(0 < self.clip < 1, "clip lies between 0 and 1")
         require(min(self.nu, self.alpha, self.beta) >= 0, "nu, alpha and beta are not below 0")
         known = self.criterion == PRIOR or self.criterion in CRITERIA
@@ -89,7 +88,7 @@ class RlPrunerOptions:
         return replace(
             self,
             slots=self.slots or self.samples,
-            nu=self.nu or (0.04 if paper else 1.0),
+            nu=self.nu or (0.04 if paper else 3.0),
             explores="update" if self.explores == "auto" else self.explores,
             fall=self.fall or (FALL if paper else 1.0),
             alpha=self.alpha or alpha,

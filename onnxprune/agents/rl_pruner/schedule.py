@@ -40,8 +40,8 @@ class Schedule:
             needed = asked * size_of(widths)
             raise UsageError(
                 "E202",
-                f"{steps} steps of {max(1, options.stages)} stages of {size_of(widths)} masks need {needed} "
-                f"evaluations, there are {evaluations}",
+                f"steps x stages x masks of a stage: {steps} x {max(1, options.stages)} x {size_of(widths)} "
+                f"need {needed} evaluations, there are {evaluations}",
                 hint=f"--evaluations {needed}, or fewer steps, stages, samples or depth",
             )
         return Schedule(evaluations, steps, options.stages, widths)

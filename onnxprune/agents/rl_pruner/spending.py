@@ -83,7 +83,7 @@ class Spending(ABC):
 
     @abstractmethod
     def child(self, standing: Standing, action: Floats, step: int) -> Standing:
-        """Where an action leads in a step, from 0 on; the last step, and each after it, ends at the target."""
+        """Where an action leads in a step, from 0 on; the last step ends at the target."""
 
     def whole(self) -> Standing:
         """Nothing is removed, nothing owed."""
@@ -114,12 +114,12 @@ class Spending(ABC):
     def falls(self, standing: Standing, speed: Floats) -> Falls:
         """All falls of groups that lose `speed` (G,) channels in a unit of time, and owe already."""
         parts = []
-        for group in np.flatnonzero(speed > 0).tolist():
-            rungs = self.space.rungs[group][self.space.rungs[group] <= standing.kept[group]][::-1]
+        for one in np.flatnonzero(speed > 0):
+            rungs = self.space.rungs[one][self.space.rungs[one] <= standing.kept[one]][::-1]
             halfway = (rungs[:-1] + rungs[1:]) / 2
-            wanted = standing.kept[group] - standing.owed[group]
-            times = np.maximum(0.0, wanted - halfway) / speed[group]
-            parts.append((times, np.full(len(times), group), -np.diff(rungs)))
+            wanted = standing.kept[one] - standing.owed[one]
+            times = np.maximum(0.0, wanted - halfway) / speed[one]
+            parts.append((times, np.full(len(times), one), -np.diff(rungs)))
         if not parts:
             return Falls(standing.kept, np.zeros(0), *np.zeros((2, 0), np.int64))
         time, group, drop = (np.concatenate(column) for column in zip(*parts, strict=True))
