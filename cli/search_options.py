@@ -14,7 +14,8 @@ TOLD: dict[str, tuple[str, str]] = {
     "budget": ("TIME", "No update begins after 90s, 20m or 1.5h."),
     "seed": ("N", "Of random choices."),
     "prior": ("NAME", "The criterion that agents order channels by; auto takes the most promising."),
-    "reward": ("KIND", "percentile, record, r2 or ema, of agents that learn from rewards."),
+    "variant": ("NAME", "paper or fixed, of agents that come as published and repaired."),
+    "reward": ("KIND", "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params."),
     "agent_option": ("KEY=VALUE", "An option of the agent; repeatable."),
     "init_policy": ("FILE", "Begin with a policy that was trained before."),
     "freeze_encoder": ("", "Only the heads of the policy learn."),
@@ -47,8 +48,8 @@ FLAGS = {
 ALL = Told(TOLD, SCHEMA.keys, FLAGS, aliases={"evaluations": "--episodes"})
 HELP_SECTIONS = {
     "Agent": {
-        *("agent", "agents", "evaluations", "episodes", "batch", "budget", "seed", "prior", "reward"),
-        *("agent-option", "init-policy", "freeze-encoder"),
+        *("agent", "agents", "evaluations", "episodes", "batch", "budget", "seed", "prior", "variant"),
+        *("reward", "agent-option", "init-policy", "freeze-encoder"),
     },
     "Pruning": words_of(ALL, "channels") | {"target", "shape"},
     "Latency": words_of(ALL, "latency"),

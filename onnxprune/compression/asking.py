@@ -67,6 +67,7 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
         options.target,
         agent=agent,
         agent_option=settings.agent_option,
+        variant=settings.variant,
         reward=settings.reward,
         init_policy=settings.init_policy,
         freeze_encoder=settings.freeze_encoder,

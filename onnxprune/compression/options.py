@@ -28,10 +28,11 @@ class SearchSettings:
         agent: A name of `AGENTS`; none: criterion and allocation alone; auto: none where an allocation is
             named, else gat-ppo, or cross-entropy where a package that it needs is not installed.
         agent_option: KEY=VALUE, options of the agent.
+        variant: Of agents that come as published and repaired, paper or fixed; None for the agent's default.
         evaluations: Candidates to evaluate.
         batch: Candidates of one update of the agent.
         budget: Time after which no further batch begins, such as 20m; None: no limit.
-        reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        reward: Of agents that learn from rewards, which kind; None for the agent's default.
         init_policy: File of a policy to begin with; auto then is gat-ppo.
         freeze_encoder: Only the policy's heads learn.
         reward_rows: Samples that candidates are judged on at most; None: half of the search part.
@@ -43,6 +44,7 @@ class SearchSettings:
 
     agent: str = "auto"
     agent_option: tuple[str, ...] = ()
+    variant: str | None = None
     evaluations: int = 256
     batch: int = 16
     budget: str | None = None

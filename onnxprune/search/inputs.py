@@ -281,6 +281,8 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
                 "E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1"
             )
         given[key.strip()] = value.strip()
+    if options.variant is not None:
+        given["variant"] = options.variant
     if options.reward is not None:
         given["reward"] = options.reward
     if options.init_policy is not None:
@@ -323,7 +325,7 @@ def installed(name: str) -> bool:
 
 def check_values(options: SearchOptions) -> None:
     """Raises: UsageError: E201, E202, a name that is not known or a number out of its range."""
-    kind_of(options.agent)
+    check_variant(kind_of(options.agent), options.variant)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_known("--repair", options.evaluate.repair, METHODS)
     agent_options(options)
@@ -345,6 +347,20 @@ def check_values(options: SearchOptions) -> None:
         raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
     if options.init_policy is not None and not Path(options.init_policy).is_file():
         raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
+
+
+def check_variant(kind: AgentKind, variant: str | None) -> None:
+    """Raises: UsageError: E201, a variant that the agent does not have."""
+    if variant is None:
+        return
+    if not kind.variants:
+        having = ", ".join(name for name, one in AGENTS.items() if one.variants)
+        raise UsageError(
+            "E201",
+            f"--variant {variant}: agent {kind.name} has no variants",
+            hint=f"leave it out, or take an --agent that has them: {having}",
+        )
+    require_known("--variant", variant, kind.variants)
 
 
 def require_known(option: str, name: str, known: tuple[str, ...]) -> None:

@@ -76,7 +76,8 @@ class SearchOptions:
         target: Bounds such as macs=50%.
         agent: A name of `AGENTS`.
         agent_option: KEY=VALUE, options of the agent.
-        reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        variant: Of agents that come as published and repaired, paper or fixed; None for the agent's default.
+        reward: Of agents that learn from rewards, which kind; None for the agent's default.
         init_policy: File of a policy to begin with.
         freeze_encoder: Only the policy's heads learn.
         prior: A key of `CRITERIA`, or auto: the most promising.
@@ -100,6 +101,7 @@ class SearchOptions:
     target: tuple[str, ...]
     agent: str = "gat-ppo"
     agent_option: tuple[str, ...] = ()
+    variant: str | None = None
     reward: str | None = None
     init_policy: str | None = None
     freeze_encoder: bool = False

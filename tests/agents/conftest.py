@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from onnxprune.masks import Masks
 from onnxprune.onnx_file import load_graph
 from onnxprune.target import Alignment, Constraints, parse_target, settle
 from tests.exported import export_case
+from tests.onnx_file.small_models import normal, parsed
 
 Floats = NDArray[np.float64]
 BATCH = 16
@@ -76,7 +78,7 @@ def world_of(cost_model: CostModel, seed: int = 0) -> World:
 def problem_of(
     world: World, *, evaluations: int = 256, seed: int = 0, target: str = "macs=50%", align: int = 4
 ) -> Problem:
-    bounds, asked = parse_target([target]), Constraints(Alignment(align, align))
+    bounds, asked = parse_target(target.split()), Constraints(Alignment(align, align))
     constraints = settle(world.cost_model, target=bounds, constraints=asked)
     return Problem(world.cost_model, bounds, constraints, world.criterion, "l2", evaluations, seed)
 
@@ -152,3 +154,24 @@ def world(cost_models: dict[str, CostModel]) -> World:
 def small_world(cost_models: dict[str, CostModel]) -> World:
     """With a quarter of the channels, for what holds in any world."""
     return world_of(cost_models["encoder_split"])
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> CostModel:
+    """Two groups, of 4 and 6 channels; with a and c of them kept it has 3 a + a c + 2 c MACs and params."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[1, 3] x) => (float[1, 2] y) {
+            a = MatMul(x, a_w)
+            b = Relu(a)
+            c = MatMul(b, c_w)
+            d = Relu(c)
+            y = MatMul(d, y_w)
+        }""",
+        a_w=normal(rng, 3, 4),
+        c_w=normal(rng, 4, 6),
+        y_w=normal(rng, 6, 2),
+    )
+    onnx.save(model, path)
+    return CostModel(find_groups(load_graph(path)))
