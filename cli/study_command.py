@@ -1,13 +1,12 @@
 """`onnxprune study`: agents on models for targets from seeds, in a folder that can stop and go on."""
 
-import shlex
 from pathlib import Path
 
 import click
 
 from onnxprune.cli.console import Output
 from onnxprune.cli.options import FILE, output_options
-from onnxprune.cli.resumable import ResumableCommand, begin, exit_code
+from onnxprune.cli.resumable import Asked, ResumableCommand, tell_saved
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.cli.study_report import print_summary
 from onnxprune.runs.folder import RunFolder
@@ -58,19 +57,19 @@ def command(
     model and target, and uniform-l1 beside them, are trained by the same schedule. The test part is read
     last. Paths in the file count from where it lies.
     """
-    values = read_study(file) if file else {}
+    asked = Asked(out, resumed, force, read_study(file) if file else {})
 
     def started(folder: Path) -> RunFolder:
-        return start(SCHEMA.make(values), folder, context.meta["argv"], force=force)
+        with output.progress("measuring", None) as step:
+            options, argv = SCHEMA.make(asked.values), context.meta["argv"]
+            return start(options, folder, argv, force=asked.force, progress=step)
 
     with stop_request() as request:
-        run = begin((out, resumed), started, resume, values)
+        run = asked.begin(started, resume)
         try:
             carry_out(output, run, request, workers)
         except (KeyboardInterrupt, SystemExit) as end:
-            output.note(f"saved; continue with: onnxprune study --resume {shlex.quote(str(run.path))}")
-            output.finish({"run": run.path, "status": run.record["status"]})
-            return request.exit_code if request.asked else exit_code(end)
+            return tell_saved(output, run, request, end)
     summary = summary_of(run)
     print_summary(output, summary)
     output.finish(summary)
@@ -79,14 +78,10 @@ def command(
 
 def carry_out(output: Output, run: RunFolder, request: StopRequest, workers: int) -> None:
     """All of it, with a bar."""
-
-    def saving(heard: bool) -> None:
-        request.listening = heard
-
     with output.progress("study", None, worded=True) as step:
 
         def told(done: int, total: int) -> None:
             step(done, total, text=f"{done} of {total}")
 
-        listener = Listener(output.note, output.warn, told, lambda: request.asked, saving)
+        listener = Listener(output.note, output.warn, told, lambda: request.asked, request.listen)
         study(run, listener, workers=workers)

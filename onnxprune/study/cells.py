@@ -15,12 +15,12 @@ from onnxprune.compression.options import (
 )
 from onnxprune.errors import UsageError
 from onnxprune.search import SearchOptions
-from onnxprune.search.options import ChannelSettings
+from onnxprune.search.options import ChannelSettings, LatencySettings
 from onnxprune.study.options import StudyOptions
 
 CONTROL = "uniform-l1"  # what every agent is compared with, and the only one that is always trained
 CONTROL_AGENT = "one-shot:criteria=l1,allocations=uniform"
-SEARCHES, MODELS = "searches", "models"  # folders
+SEARCHES, MODELS, TABLES = "searches", "models", "latency"  # folders
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Row:
     def stem(self) -> str:
         return Path(self.model).stem
 
+    @property
+    def case(self) -> str:
+        """Name of the model and the target."""
+        return named(self.stem, self.target)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -46,8 +51,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its folders."""
-        words = (self.row.stem, self.row.target, self.row.agent, f"s{self.seed}")
-        return "_".join(re.sub(r"[^\w.=-]+", "-", word) for word in words)
+        return named(self.row.stem, self.row.target, self.row.agent, f"s{self.seed}")
 
     def search(self, options: StudyOptions) -> SearchOptions:
         """What the search is asked for; all agents of a seed see the same samples."""
@@ -69,6 +73,7 @@ class Cell:
             shape=options.shape,
             channels=options.channels,
             evaluate=options.evaluate,
+            latency=LatencySettings(options.measure.threads, cache=options.measure.latency_cache),
             images=options.images,
         )
 
@@ -94,6 +99,11 @@ class Cell:
             distill=DistillSettings(**{**settings, "enabled": trained}),
             measure=replace(options.measure, metric=options.evaluate.metric),
         )
+
+
+def named(*words: str) -> str:
+    """A name that any disk takes."""
+    return "_".join(re.sub(r"[^\w.=-]+", "-", word) for word in words)
 
 
 def pairs(text: str) -> Iterator[str]:

@@ -6,10 +6,9 @@ from concurrent.futures import BrokenExecutor
 from onnxprune.evaluation.workers import Workers, waiting_for
 from onnxprune.runs.folder import RunFolder
 from onnxprune.study.listener import Listener
-from onnxprune.study.working import DONE, FAILED, MISSED, Ear, Job, Outcome, work
+from onnxprune.study.working import DONE, FAILED, KEPT, Ear, Job, Outcome, work
 
 TRIES = 3  # of a piece of work whose process died
-KEPT = (DONE, MISSED)
 
 
 def finished(run: RunFolder, job: Job) -> bool:

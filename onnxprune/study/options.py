@@ -11,6 +11,7 @@ from onnxprune.runs.config import Schema, Values
 from onnxprune.search.options import ChannelSettings, EvaluateSettings
 
 COMMAND = "study"
+FREE_ON_RESUME = frozenset({"measure.latency_cache"})  # where, not what
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from onnxprune.runs.folder import Document, RunFolder, read_json
 from onnxprune.search.journal import CURVE, FOLDER
 from onnxprune.study.cells import CONTROL, MODELS, SEARCHES, Cell, Row
 from onnxprune.study.options import StudyOptions
-from onnxprune.study.working import DONE
+from onnxprune.study.working import DONE, KEPT
 
 QUANTITIES = ("macs", "params", "bytes")
 Case = tuple[str, str, str]  # model, target, agent
@@ -88,9 +88,10 @@ def case_of(row: Row) -> Case:
 
 def figures_of(run: RunFolder, cell: Cell) -> dict[str, Any]:
     """Figures on the test part, where its model was made."""
-    if run.box(f"{MODELS}/{cell.name}").get("state") != DONE:
-        return {}
     folder = run.path / MODELS / cell.name
+    state = run.box(f"{MODELS}/{cell.name}").get("state")
+    if state not in KEPT or not (folder / "choice.json").exists():
+        return {}
     measured, final = read_json(folder / "measurement.json"), read_json(folder / "choice.json")["final"]
     models, metric = measured["models"], measured["metric"]
     repaired = models.get("reconstructed", models["pruned"])

@@ -1,14 +1,15 @@
 """A whole study in a folder: search every cell, choose what is trained, make the models, write it down."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxprune.errors import UsageError
+from onnxprune.cost import CostModel
+from onnxprune.latency import Step, TimedCostModel, ignore
 from onnxprune.measurement.host import host_facts
 from onnxprune.runs import folder as runs
-from onnxprune.runs.begin import Asked, first_record, require_apart
-from onnxprune.runs.config import Values, first_difference
+from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
+from onnxprune.runs.config import Values
 from onnxprune.runs.folder import (
     CONFIG,
     LOG,
@@ -18,22 +19,37 @@ from onnxprune.runs.folder import (
     half_written,
     locked,
     make_run,
+    write_json,
 )
-from onnxprune.runs.state import recorded, require_same
-from onnxprune.study.cells import MODELS, SEARCHES, cells_of
+from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
+from onnxprune.study.cells import MODELS, SEARCHES, TABLES, cells_of, rows_of
 from onnxprune.study.checking import check_study, identity, located
 from onnxprune.study.jobs import do_all
 from onnxprune.study.listener import Listener
-from onnxprune.study.options import COMMAND, SCHEMA, StudyOptions
+from onnxprune.study.options import COMMAND, FREE_ON_RESUME, SCHEMA, StudyOptions
 from onnxprune.study.records import case_of, chosen_agents, judged_by, record_of
 from onnxprune.study.results import REPORT, RESULT, TABLE, write_results
-from onnxprune.study.working import DONE, Job
+from onnxprune.study.working import DONE, Job, table_file
 
-OURS = (CONFIG, LOG, RESULT, REPORT, TABLE, SEARCHES, MODELS)
+OURS = (CONFIG, LOG, RESULT, REPORT, TABLE, TABLES, SEARCHES, MODELS)
 
 
-def start(options: StudyOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
+def start(
+    options: StudyOptions,
+    folder: Path,
+    argv: Sequence[str],
+    *,
+    force: bool = False,
+    progress: Step = ignore,
+) -> RunFolder:
     """A new study in a folder; everything that can be checked is checked before there is one.
+
+    Args:
+        options: What decides the study.
+        folder: Of the study.
+        argv: Words of the command line, for the record.
+        force: Replace a study that lies there.
+        progress: Called with what was measured so far, where a target bounds the latency.
 
     Raises:
         UsageError: E203, the folder is in use, or holds what the study reads.
@@ -42,12 +58,22 @@ def start(options: StudyOptions, folder: Path, argv: Sequence[str], *, force: bo
     options = located(options)
     check_new(folder, COMMAND, force=force)
     require_apart((*options.models, options.data, options.test), folder, ours(options))
-    check_study(options)
+    counted = check_study(options, progress)
     sha256 = identity(options)
     asked = Asked(COMMAND, argv, options.seed, sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), ours(options))
     SCHEMA.write(run.path / CONFIG, options)
+    write_tables(run, options, counted)
     return run
+
+
+def write_tables(run: RunFolder, options: StudyOptions, counted: Mapping[str, CostModel]) -> None:
+    """What was measured of the latency, for all searches to count by, in place."""
+    for row in rows_of(options):
+        cost_model = counted[row.case]
+        if isinstance(cost_model, TimedCostModel):
+            (run.path / TABLES).mkdir(exist_ok=True)
+            write_json(table_file(run.path, row), cost_model.table.to_json())
 
 
 def ours(options: StudyOptions) -> tuple[str, ...]:
@@ -66,13 +92,8 @@ def resume(folder: Path, given: Values) -> RunFolder:
         UsageError: E208, no study, or one with another value.
     """
     run = runs.open_run(folder, COMMAND)
-    made_for = SCHEMA.restored(run.record["options"])
-    again = SCHEMA.values(located(SCHEMA.make({**made_for, **given})))
-    difference = first_difference(made_for, again)
-    if difference:
-        raise UsageError(
-            "E208", f"{folder}: study was made for {difference}", hint="start a new one with another -o"
-        )
+    options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
+    run.record["options"] = SCHEMA.recorded(options)
     return run
 
 
@@ -92,7 +113,9 @@ def study(run: RunFolder, listener: Listener | None = None, *, workers: int = 1)
         UsageError: E208, a model or the samples are not those that the study was made for.
         KeyboardInterrupt: The state is saved.
     """
-    listener = recording(run, listener or Listener())
+    told = listener or Listener()
+    note, warn = logged_note(run, told.note), logged_warning(run, told.warn)
+    listener = replace(told, note=note, warn=warn)
     options = options_of(run)
     require_same(run, identity(options))
     with locked(run.path), recorded(run):
@@ -106,18 +129,3 @@ def study(run: RunFolder, listener: Listener | None = None, *, workers: int = 1)
         models = [replace(job, kind=MODELS, trained=case_of(job.cell.row) in chosen) for job in done]
         do_all(run, models, listener, workers=workers)
         write_results(run, options, judged)
-
-
-def recording(run: RunFolder, listener: Listener) -> Listener:
-    """The listener, with everything written to log.txt and warnings to run.json too."""
-
-    def note(text: str) -> None:
-        run.log(text)
-        listener.note(text)
-
-    def warn(text: str) -> None:
-        run.log(f"warning: {text}")
-        run.warn(text)
-        listener.warn(text)
-
-    return replace(listener, note=note, warn=warn)

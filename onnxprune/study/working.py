@@ -10,17 +10,21 @@ from onnxprune.compression import listener as compression_listener
 from onnxprune.compression import resume as resume_compression
 from onnxprune.compression import start as start_compression
 from onnxprune.errors import OnnxPruneError, TargetError
-from onnxprune.runs.folder import RECORD, clear
+from onnxprune.latency import LatencyTable
+from onnxprune.runs.folder import RECORD, clear, read_json
 from onnxprune.search import Listener as SearchListener
+from onnxprune.search import SearchOptions, search
 from onnxprune.search import resume as resume_search
-from onnxprune.search import search
 from onnxprune.search import start as start_search
+from onnxprune.search.inputs import open_all
 from onnxprune.search.listener import never, unheard
 from onnxprune.search.options import SCHEMA as SEARCH_SCHEMA
-from onnxprune.study.cells import MODELS, SEARCHES, Cell
+from onnxprune.study.cells import MODELS, SEARCHES, TABLES, Cell, Row
 from onnxprune.study.options import StudyOptions
+from onnxprune.target import parse_target
 
 DONE, MISSED, FAILED = "done", "missed", "failed"
+KEPT = (DONE, MISSED)  # what is not tried again
 RESULTS = {SEARCHES: ("search.json", "masks.json"), MODELS: ("measurement.json", "choice.json")}
 
 
@@ -108,8 +112,19 @@ def search_cell(job: Job, ear: Ear) -> None:
         run = resume_search(folder, SEARCH_SCHEMA.values(asked))
     else:  # killed before it was a run
         clear([folder] if folder.exists() else [])
-        run = start_search(asked, folder, job.argv)
+        run = start_search(asked, folder, job.argv, opened=open_all(asked, table_of(job, asked)))
     search(run, SearchListener(stop=ear.stop, saving=ear.saving))
+
+
+def table_of(job: Job, asked: SearchOptions) -> LatencyTable | None:
+    """What the study measured of the latency, the same for all agents; None where it is not bounded."""
+    if not parse_target(asked.target).times:
+        return None
+    return LatencyTable.from_json(read_json(table_file(job.study, job.cell.row)))
+
+
+def table_file(study: Path, row: Row) -> Path:
+    return study / TABLES / f"{row.case}.json"
 
 
 def make_model(job: Job, ear: Ear) -> None:
