@@ -209,7 +209,7 @@ def test_a_stop_is_saved_and_gone_on_from(made: Path, whole: RunFolder, tmp_path
 
 def test_a_study_of_other_values_or_samples_is_refused(material: Path) -> None:
     run = start(options(material), material / "run", [])
-    with pytest.raises(UsageError, match="study was made for evaluations 6, got 7"):
+    with pytest.raises(UsageError, match="run was made for evaluations 6, got 7"):
         resume(run.path, {"evaluations": 7})
     with (material / "samples.npz").open("ab") as file:
         file.write(b"\0")
