@@ -146,14 +146,19 @@ class Spread:
 
 
 def by_row(records: Iterable[Record], sign: int) -> dict[Case, list[Record]]:
-    """Records of each row; within a model and target the best by the selection split first."""
+    """Records of each row; within a model and target the best by the selection split first.
+
+    What failed from some seeds stands behind what did not.
+    """
     found: dict[Case, list[Record]] = defaultdict(list)
     for record in records:
         found[record.row].append(record)
 
-    def place(row: Case) -> tuple[int, float]:
+    def place(row: Case) -> tuple[int, int, float]:
         spread = Spread.of(record.selection for record in found[row])
-        return cases.index(row[:2]), inf if spread is None else -sign * spread.mean
+        if spread is None:
+            return cases.index(row[:2]), 0, inf
+        return cases.index(row[:2]), -spread.count, -sign * spread.mean
 
     cases = list(dict.fromkeys(row[:2] for row in found))
     return {row: found[row] for row in sorted(found, key=place)}

@@ -44,6 +44,7 @@ def test_an_agent_that_failed_from_some_seeds_comes_after_those_that_did_not() -
     found = [record("a", 0, 0.99), record("a", 1, None), record("b", 0, 0.5), record("b", 1, 0.5)]
     chosen = chosen_agents(found, options(**{"distill.top": 1}), 1)
     assert {agent for _, _, agent in chosen} == {"b"}
+    assert [agent for _, _, agent in by_row(found, 1)] == ["b", "a"]
 
 
 def test_a_spread_has_the_deviation_of_a_sample() -> None:
