@@ -11,7 +11,7 @@ from onnx import ModelProto
 from onnxprune.calibration.feeds import few_feeds
 from onnxprune.compression.asking import NONE, Asked, asked_agent
 from onnxprune.compression.files import SEARCHED
-from onnxprune.compression.inputs import Parts, open_parts, prune_options
+from onnxprune.compression.inputs import Parts, counted_by, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import CostModel
@@ -105,7 +105,7 @@ def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> W
     """
     asked = prune_options(options, options.prune.criterion)
     groups = load_groups(Path(options.model), asked)
-    table = read_table(run, asked.target)
+    table = read_table(run, counted_by(options).target)
     cost_model = CostModel(groups) if table is None else TimedCostModel(groups, table)
     parts = open_parts(options, groups.graph)
     return Work(options, run, groups, cost_model, parts, asked_agent(options, parts), listener)
@@ -139,7 +139,7 @@ def feeds_of(samples: Samples, size: int) -> Iterator[Feed]:
 
 def inspect_box(work: Work) -> tuple[str, ...]:
     """groups.json: what can go, and why the rest cannot; the target is checked before any work."""
-    cost, options = work.cost_model, work.pruning
+    cost, options = work.cost_model, counted_by(work.options)
     require_reachable(cost, target=options.target, constraints=options.constraints)
     document = {
         "cost": vars(cost.count({})),

@@ -19,7 +19,7 @@ from onnxprune.compression.checks import (
 )
 from onnxprune.compression.config import SCHEMA, make_options, write_config
 from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, open_run
-from onnxprune.compression.inputs import identity, open_parts, prune_options
+from onnxprune.compression.inputs import counted_by, identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
@@ -113,7 +113,7 @@ def start(
     check_distinct(options, inputs)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
-    cost_model = counting(groups, prune_options(options, options.prune.criterion), progress)
+    cost_model = counting(groups, counted_by(options), progress)
     check_searching(options, cost_model, parts, inputs)
     asked = Asked(COMMAND, argv, options.seed, inputs, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)

@@ -66,6 +66,12 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
     return replace(asked, criterion=criterion, allocation=allocation, latency=watch_options(options))
 
 
+def counted_by(options: CompressOptions) -> PruneOptions:
+    """What masks are chosen by; those that are given need no table of latencies, for they are measured."""
+    asked = prune_options(options, options.prune.criterion)
+    return asked if options.masks is None else replace(asked, target=asked.target.counted)
+
+
 def watch_options(options: CompressOptions) -> WatchOptions:
     """How latency is measured, where the target bounds it: as at the end."""
     settings = options.measure
