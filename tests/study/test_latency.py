@@ -3,10 +3,11 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from onnxprune.study import resume, start, study
+from onnxprune.study import resume, start, study, studying
 from onnxprune.study.cells import TABLES
 from tests.latency.conftest import stand_in
 from tests.study.conftest import options
@@ -46,3 +47,22 @@ def test_where_times_are_kept_may_change_when_a_study_goes_on(made: Path, tmp_pa
     study(again)
     found = json.loads((run.path / "study.json").read_text())["records"]
     assert all(one["state"] == "done" for one in found)
+
+
+def test_figures_of_a_model_that_was_measured_to_take_longer_are_kept(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(options(made, targets=("latency=70%",), seeds=1), tmp_path / "run", [])
+    real = studying.chosen_agents
+
+    def slower(*words: Any) -> Any:
+        stand_in(monkeypatch, tmp_path / "cache", lambda _groups: lambda _masks: 0.8)
+        return real(*words)
+
+    monkeypatch.setattr(studying, "chosen_agents", slower)
+    study(run)
+    states = {name: box["state"] for name, box in run.record["boxes"].items()}
+    assert {state for name, state in states.items() if name.startswith("models/")} == {"missed"}
+    assert all(box["exit_code"] in (0, 7) for box in run.record["boxes"].values())
+    found = json.loads((run.path / "study.json").read_text())["records"]
+    assert all(one["repaired"] is not None for one in found)
