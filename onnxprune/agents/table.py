@@ -40,8 +40,14 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
     return one_shot.make(problem, {"criteria": one_shot.PRIOR, **(options or {}), "allocations": how})
 
 
+def amc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """AMC; torch is imported here."""
+    return cast(Agent, import_module("onnxprune.agents.amc").make(problem, options))
+
+
 KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
+    AgentKind("amc", amc, "a keep ratio a group by DDPG, held under the bounds by an action wall", True),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),

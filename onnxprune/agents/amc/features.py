@@ -1,0 +1,84 @@
+"""What AMC is told of a group: extents of the node that makes it, and where the budget stands.
+
+The paper's state of layer t is (t, n, c, h, w, stride, k, FLOPs[t], reduced, rest, a_{t-1}) (He et al., section
+3.1), that of its authors' code (t, dense, c, n, stride, k, weights, reduced, rest, a_{t-1}). A layer is here a
+group: its extents are those of the node that makes it first, its cost is all that goes with its channels.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxprune.agents.types import Problem
+from onnxprune.observation.rows import ChannelRows
+from onnxprune.observation.site_features import Sites, find_sites
+from onnxprune.observation.vertices import Vertices, find_vertices
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+FEATURES = {
+    "paper": ("index", "outputs", "inputs", "height", "width", "stride", "kernel", "cost"),
+    "code": ("index", "dense", "inputs", "outputs", "stride", "kernel", "params"),
+}
+
+
+def static_features(problem: Problem, kind: str, quantity: str) -> Floats:
+    """(G, F) of the prunable groups, each feature scaled to [0, 1] over the groups.
+
+    Args:
+        problem: What is asked.
+        kind: Of `FEATURES`.
+        quantity: Which cost is told.
+    """
+    table = columns(problem, quantity)
+    return np.stack([scaled(table[name]) for name in FEATURES[kind]], axis=1)
+
+
+def columns(problem: Problem, quantity: str) -> Mapping[str, Floats]:
+    """(G,) by name, unscaled."""
+    rows = ChannelRows.of(problem.groups)
+    vertices = find_vertices(rows)
+    sites, makers = find_sites(rows, vertices), first_makers(rows, vertices)
+    extents = {name: getattr(sites, name)[makers].astype(np.float64) for name in Sites.__annotations__}
+    return extents | {
+        "index": np.arange(len(makers), dtype=np.float64),
+        "cost": own_costs(problem, quantity),
+        "stride": 2 ** extents["stride"],
+        "kernel": 2 ** extents["kernel"],
+    }
+
+
+def first_makers(rows: ChannelRows, vertices: Vertices) -> Counts:
+    """(G,) vertex that makes each prunable group first; where none contracts into it, the first that has it."""
+    found = []
+    for number, group in enumerate(rows.groups.prunable):
+        makers = (vertices.of_name[group.anchor],) if group.anchor in vertices.of_name else ()
+        found.append(next(iter(makers), first_with(rows, vertices, number)))
+    return np.array(found, np.int64)
+
+
+def first_with(rows: ChannelRows, vertices: Vertices, number: int) -> int:
+    """The first vertex that a prunable group runs through; the first of all where there is none."""
+    for vertex, node in enumerate(vertices.nodes):
+        for value in filter(None, (*node.outputs, *node.inputs)):
+            for labels in rows.groups.axis_labels(value):
+                if labels is not None and (rows.group_of[rows.rows(labels)] == number).any():
+                    return vertex
+    return 0
+
+
+def own_costs(problem: Problem, quantity: str) -> Floats:
+    """(G,) share of the model's cost that goes with all channels of each prunable group."""
+    model = problem.cost_model
+    places = [model.names.index(name) for name in problem.order.names]
+    kept = np.tile(model.channels, (len(places), 1))
+    kept[np.arange(len(places)), places] = 0
+    whole = getattr(problem.whole, quantity)
+    return np.asarray((whole - getattr(model.count_kept(kept), quantity)) / max(1, whole), np.float64)
+
+
+def scaled(values: Floats) -> Floats:
+    """To [0, 1]; zeros where all are alike."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros(len(values))
