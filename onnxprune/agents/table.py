@@ -45,9 +45,15 @@ def amc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
     return cast(Agent, import_module("onnxprune.agents.amc").make(problem, options))
 
 
+def agmc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """AGMC; torch is imported here."""
+    return cast(Agent, import_module("onnxprune.agents.agmc").make(problem, options))
+
+
 KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
     AgentKind("amc", amc, "a keep ratio a group by DDPG, held under the bounds by an action wall", True),
+    AgentKind("agmc", agmc, "the same by an encoder of the graph and an LSTM, rescaled to the target", True),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),

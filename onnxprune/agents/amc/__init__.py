@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from onnxprune.agents.amc.agent import Amc
-from onnxprune.agents.amc.options import AmcOptions
-from onnxprune.agents.options import read_options
+from onnxprune.agents.amc.options import PAPER, AmcOptions
+from onnxprune.agents.ddpg.options import read_variant
 from onnxprune.agents.types import Problem
 
 __all__ = ["Amc", "AmcOptions", "make"]
@@ -19,4 +19,4 @@ __all__ = ["Amc", "AmcOptions", "make"]
 
 def make(problem: Problem, options: Mapping[str, Any] | None = None) -> Amc:
     """The agent, from options by name."""
-    return Amc(problem, read_options(AmcOptions, options))
+    return Amc(problem, read_variant(AmcOptions, options, PAPER))

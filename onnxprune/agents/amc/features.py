@@ -1,8 +1,8 @@
 """What AMC is told of a group: extents of the node that makes it, and where the budget stands.
 
-The paper's state of layer t is (t, n, c, h, w, stride, k, FLOPs[t], reduced, rest, a_{t-1}) (He et al., section
-3.1), that of its authors' code (t, dense, c, n, stride, k, weights, reduced, rest, a_{t-1}). A layer is here a
-group: its extents are those of the node that makes it first, its cost is all that goes with its channels.
+The paper's state of layer t is (t, n, c, h, w, stride, k, FLOPs[t], reduced, rest, a_{t-1}) (He et al.,
+section 3.1), that of the code (t, dense, c, n, stride, k, weights, reduced, rest, a_{t-1}). A layer is
+here a group: its extents are those of the node that makes it first, its cost all that goes with its channels.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def columns(problem: Problem, quantity: str) -> Mapping[str, Floats]:
 
 
 def first_makers(rows: ChannelRows, vertices: Vertices) -> Counts:
-    """(G,) vertex that makes each prunable group first; where none contracts into it, the first that has it."""
+    """(G,) vertex that makes each prunable group first, or has it first where none contracts into it."""
     found = []
     for number, group in enumerate(rows.groups.prunable):
         makers = (vertices.of_name[group.anchor],) if group.anchor in vertices.of_name else ()

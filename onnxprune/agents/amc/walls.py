@@ -1,10 +1,10 @@
 """The action wall: which keep ratios of a group leave a way to the target (He et al., AMC, algorithm 1).
 
-    fixed   the largest allowed count with which the bounds can still be met: cost(decided, this count, all
-            that follows at its least) <= bound, in true cost, under all bounds at once. From below: the
-            largest with which they are met even if all that follows is kept; what is less is lost for good
-    paper   a <= (B - other) / this, of one quantity: `other` what the model costs without the group, all that
-            follows at the least ratio, `this` what the whole group adds. No wall for groups of several layers
+fixed   the largest allowed count with which the bounds can still be met: cost(decided, this count, all
+        that follows at its least) <= bound, in true cost, under all bounds at once. From below: the
+        largest with which they are met even if all that follows is kept; what is less is lost for good
+paper   a <= (B - other) / this, of one quantity: `other` what the model costs without the group, all that
+        follows at the least ratio, `this` what the whole group adds. No wall for groups of several layers
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from onnxprune.agents.space import Space
 from onnxprune.groups import Group
 
 Counts = NDArray[np.int64]
+GRID = np.arange(1, 65) / 64
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,16 @@ class Walls:
         rungs = self.space.rungs[len(decided)]
         low, high = self.between(decided)
         free = rungs[low : high + 1]
-        wanted = ratio * self.space.channels[len(decided)]
-        return int(free[np.argmin(np.abs(free - wanted))])
+        return int(free[np.argmin(np.abs(free - ratio * self.space.channels[len(decided)]))])
+
+    def even(self, decided: Counts) -> float:
+        """The largest ratio that this group and all that follow may keep alike, in steps of 1/64."""
+        place = len(decided)
+        least = np.array([rungs[0] for rungs in self.space.rungs[place:]], np.int64)
+        alike = np.rint(GRID[:, None] * self.space.channels[place:]).astype(np.int64)
+        rows = np.concatenate([np.tile(decided, (len(GRID), 1)), np.maximum(least, alike)], axis=1)
+        allowed = limits_of(self.space).allow(all_kept(self.space, rows))
+        return float(GRID[max(0, int(allowed.sum()) - 1)])
 
     def between(self, decided: Counts) -> tuple[int, int]:
         """Indices of the least and the largest allowed rung of that group."""
@@ -78,7 +87,7 @@ class PaperWall:
             ratio = min(ratio, self.most(decided))
         wanted = round(max(ratio, self.least) * group.channels)
         rungs = self.space.rungs[place]
-        return int(rungs[min(np.searchsorted(rungs, wanted), len(rungs) - 1)])
+        return int(rungs[np.minimum(np.searchsorted(rungs, wanted), len(rungs) - 1)])
 
     def most(self, decided: Counts) -> float:
         """The largest ratio; one without a bound."""

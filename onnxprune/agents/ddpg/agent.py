@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from onnxprune.agents.ddpg.exploration import course, truncated_normal
 from onnxprune.agents.ddpg.learner import Batch, Ddpg
 from onnxprune.agents.ddpg.memory import Memory, Past
-from onnxprune.agents.ddpg.options import AUTO, DdpgOptions
-from onnxprune.agents.ddpg.rewards import MovingAverage, leading, reward_of, standard_gains
+from onnxprune.agents.ddpg.options import DdpgOptions
+from onnxprune.agents.ddpg.rewards import MovingAverage, leading, ranked_gains, reward_of
+from onnxprune.agents.one_shot import PRIOR
 from onnxprune.agents.space import Space
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
 from onnxprune.masks import Masks
@@ -39,11 +40,10 @@ class DdpgAgent(Agent):
     stored, but nothing is learnt before they are over.
     """
 
-    def __init__(self, problem: Problem, options: DdpgOptions, *, criterion: str) -> None:
+    def __init__(self, problem: Problem, options: DdpgOptions) -> None:
         super().__init__(problem)
         self.options = options
-        if options.criterion != AUTO:
-            criterion = options.criterion
+        criterion = problem.prior if options.criterion == PRIOR else options.criterion
         self.space = Space.of(replace(problem, prior=criterion))
         self.quantity = leading(problem)
         self.course = course(
@@ -54,7 +54,7 @@ class DdpgAgent(Agent):
             end=options.noise_end,
         )
         self.rng = np.random.default_rng(problem.seed)
-        self.average = MovingAverage(options.baseline_rate)
+        self.average = MovingAverage(options.average_rate)
         self.memory = Memory(self.steps, options.memory or HELD * self.steps)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
@@ -98,7 +98,7 @@ class DdpgAgent(Agent):
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         """Store the episodes, then learn as many times as transitions were stored after the warm-up."""
         stored, rewards = 0, []
-        for walk, outcome in zip(self.walks, outcomes, strict=True):
+        for walk, _, outcome in zip(self.walks, candidates, outcomes, strict=True):
             reward = reward_of(outcome, self.options.reward, self.quantity)
             self.told += 1
             if reward is not None:
@@ -111,19 +111,16 @@ class DdpgAgent(Agent):
             figures |= self.learn()
         return figures | {"noise": self.course.at(self.told) or 0.0}
 
-    def gains(self, rewards: Singles, going: Singles) -> Singles:
-        """(N,) what the steps are worth, from the rewards of their episodes."""
-        if self.options.variant == "paper":
-            found = self.average.gains(rewards)
-        else:
-            found = standard_gains(rewards, self.memory.rewards)
-        return found if self.options.credit == "every" else np.asarray(found * (1 - going), np.float32)
+    def gains(self, rewards: Singles) -> Singles:
+        """(N,) rewards less what is usual."""
+        if self.options.gains == "average":
+            return self.average.gains(rewards)
+        return ranked_gains(rewards, self.memory.rewards)
 
     def batch(self) -> Batch:
         """Transitions of the memory."""
         drawn = self.memory.draw(self.options.batch, self.rng)
-        gains = self.gains(drawn.rewards, drawn.going)
-        fields = (drawn.states, drawn.actions, gains, drawn.following, drawn.going)
+        fields = (drawn.states, drawn.actions, self.gains(drawn.rewards), drawn.following, drawn.going)
         return Batch(*map(torch.from_numpy, fields))
 
     def final(self) -> list[Candidate]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from onnxprune.agents.ddpg.networks import Actor, Critic, follow
 from onnxprune.agents.ddpg.options import DdpgOptions
@@ -86,6 +86,16 @@ class Ddpg:
         """Move the slow copies, in place."""
         follow(self.slow_actor, self.actor, rate)
         follow(self.slow_critic, self.critic, rate)
+
+    def freeze(self) -> None:
+        """From now on actor and critic stay as they are, in place; updates still hand on their gradients."""
+        for optimizer in (self.actor_optimizer, self.critic_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.0
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {name: getattr(self, name) for name in ("actor", "critic", "slow_actor", "slow_critic")}
 
     def state(self) -> State:
         return {name: getattr(self, name).state_dict() for name in PARTS}

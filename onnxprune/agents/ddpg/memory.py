@@ -1,6 +1,7 @@
 """The last episodes, to be learnt from again and again."""
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,12 @@ class Memory:
     def add(self, episode: Past) -> None:
         """Hold one more, in place."""
         self.episodes.append(episode)
-        del self.episodes[: -(-(-self.capacity // self.steps))]
+        del self.episodes[: -ceil(self.capacity / self.steps)]
 
     @property
-    def rewards(self) -> NDArray[np.float64]:
-        """(episodes,)"""
-        return np.array([episode.reward for episode in self.episodes])
+    def rewards(self) -> Singles:
+        """(episodes,) of all that are held."""
+        return np.array([episode.reward for episode in self.episodes], np.float32)
 
     def draw(self, count: int, rng: np.random.Generator) -> Drawn:
         """At most so many different transitions, all equally likely."""

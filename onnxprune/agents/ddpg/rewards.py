@@ -9,14 +9,11 @@ from numpy.typing import NDArray
 from onnxprune.agents.types import Outcome, Problem
 
 Singles = NDArray[np.float32]
-LEAST_SPREAD = 1e-4
 
 
 def leading(problem: Problem) -> str:
     """The quantity whose bound asks for the most; MACs where there is none."""
-    shares = {
-        name: limit / max(1, getattr(problem.whole, name)) for name, limit in problem.limits.items()
-    }
+    shares = {name: limit / max(1, getattr(problem.whole, name)) for name, limit in problem.limits.items()}
     return min(shares, key=lambda name: shares[name], default="macs")
 
 
@@ -55,6 +52,8 @@ class MovingAverage:
         return np.asarray(rewards - self.value, np.float32)
 
 
-def standard_gains(rewards: Singles, known: NDArray[np.float64]) -> Singles:
-    """(N,) rewards less the mean of all known ones, in units of their spread: any metric will do."""
-    return np.asarray((rewards - known.mean()) / max(float(known.std()), LEAST_SPREAD), np.float32)
+def ranked_gains(rewards: Singles, known: Singles) -> Singles:
+    """(N,) places of rewards among all known ones, from -1 to 1; equal ones share the middle of theirs."""
+    ascending = np.sort(known)
+    below, up_to = (np.searchsorted(ascending, rewards, side) for side in ("left", "right"))
+    return np.asarray((below + up_to) / len(known) - 1, np.float32)
