@@ -10,6 +10,7 @@ from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_sh
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
+VARIANTS = ("fixed", "paper")
 Make = Callable[[Problem, Mapping[str, Any] | None], Agent]
 
 
@@ -54,8 +55,16 @@ def agmc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
 
 KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
-    AgentKind("amc", amc, "a keep ratio a group by DDPG, held under the bounds by an action wall", True),
-    AgentKind("agmc", agmc, "the same by an encoder of the graph and an LSTM, rescaled to the target", True),
+    AgentKind(
+        "amc", amc, "a keep ratio a group by DDPG, held under the bounds by an action wall", True, VARIANTS
+    ),
+    AgentKind(
+        "agmc",
+        agmc,
+        "the same by an encoder of the graph and an LSTM, rescaled to the target",
+        True,
+        VARIANTS,
+    ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),
@@ -66,7 +75,7 @@ KINDS = (
         "rl-pruner",
         rl_pruner.make,
         "pruning steps, shared out by a policy over the groups",
-        variants=("fixed", "paper"),
+        variants=VARIANTS,
     ),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")

@@ -7,7 +7,7 @@ from onnxprune.agents.amc.features import static_features
 from onnxprune.agents.amc.options import AmcOptions
 from onnxprune.agents.amc.walls import PaperWall, Walls
 from onnxprune.agents.ddpg.agent import Choose, DdpgAgent, Walk
-from onnxprune.agents.ddpg.shares import all_kept, masks_of
+from onnxprune.agents.ddpg.shares import masks_of
 from onnxprune.agents.types import Figures, Problem
 from onnxprune.cost import Costs
 
@@ -34,7 +34,7 @@ class Amc(DdpgAgent):
     def build(self) -> int:
         """The features of the groups and the walls."""
         options = self.options
-        self.features = static_features(self.problem, options.features, self.quantity)
+        self.features = static_features(self.space, options.features, self.quantity)
         self.exact = Walls(self.space, options.walls == "both" and options.reward == "accuracy")
         self.walls = (
             PaperWall(self.space, self.quantity, options.least_ratio)
@@ -64,7 +64,7 @@ class Amc(DdpgAgent):
         place, channels = len(decided), self.space.channels
         now = np.concatenate([decided, channels[place:]])
         later = np.where(np.arange(len(channels)) > place, 0, now)
-        costs = self.problem.cost_model.count_kept(all_kept(self.space, np.stack([now, later])))
+        costs = self.space.costs(np.stack([now, later]))
         reduced = 1 - self.shares(costs, self.quantity)[0]
         # the authors' code begins an episode with the rest of the weights, and goes on with that of the MACs
         of_rest = "params" if self.options.variant == "paper" and not place else self.quantity

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.agents.types import Problem
+from onnxprune.agents.space import Space
 from onnxprune.observation.rows import ChannelRows
 from onnxprune.observation.site_features import Sites, find_sites
 from onnxprune.observation.vertices import Vertices, find_vertices
@@ -23,27 +23,27 @@ FEATURES = {
 }
 
 
-def static_features(problem: Problem, kind: str, quantity: str) -> Floats:
+def static_features(space: Space, kind: str, quantity: str) -> Floats:
     """(G, F) of the prunable groups, each feature scaled to [0, 1] over the groups.
 
     Args:
-        problem: What is asked.
+        space: Of the groups.
         kind: Of `FEATURES`.
         quantity: Which cost is told.
     """
-    table = columns(problem, quantity)
+    table = columns(space, quantity)
     return np.stack([scaled(table[name]) for name in FEATURES[kind]], axis=1)
 
 
-def columns(problem: Problem, quantity: str) -> Mapping[str, Floats]:
+def columns(space: Space, quantity: str) -> Mapping[str, Floats]:
     """(G,) by name, unscaled."""
-    rows = ChannelRows.of(problem.groups)
+    rows = ChannelRows.of(space.problem.groups)
     vertices = find_vertices(rows)
     sites, makers = find_sites(rows, vertices), first_makers(rows, vertices)
     extents = {name: getattr(sites, name)[makers].astype(np.float64) for name in Sites.__annotations__}
     return extents | {
         "index": np.arange(len(makers), dtype=np.float64),
-        "cost": own_costs(problem, quantity),
+        "cost": own_costs(space, quantity),
         "stride": 2 ** extents["stride"],
         "kernel": 2 ** extents["kernel"],
     }
@@ -51,10 +51,11 @@ def columns(problem: Problem, quantity: str) -> Mapping[str, Floats]:
 
 def first_makers(rows: ChannelRows, vertices: Vertices) -> Counts:
     """(G,) vertex that makes each prunable group first, or has it first where none contracts into it."""
-    found = []
-    for number, group in enumerate(rows.groups.prunable):
-        makers = (vertices.of_name[group.anchor],) if group.anchor in vertices.of_name else ()
-        found.append(next(iter(makers), first_with(rows, vertices, number)))
+    of_name = vertices.of_name
+    found = [
+        of_name[group.anchor] if group.anchor in of_name else first_with(rows, vertices, number)
+        for number, group in enumerate(rows.groups.prunable)
+    ]
     return np.array(found, np.int64)
 
 
@@ -68,14 +69,11 @@ def first_with(rows: ChannelRows, vertices: Vertices, number: int) -> int:
     return 0
 
 
-def own_costs(problem: Problem, quantity: str) -> Floats:
+def own_costs(space: Space, quantity: str) -> Floats:
     """(G,) share of the model's cost that goes with all channels of each prunable group."""
-    model = problem.cost_model
-    places = [model.names.index(name) for name in problem.order.names]
-    kept = np.tile(model.channels, (len(places), 1))
-    kept[np.arange(len(places)), places] = 0
-    whole = getattr(problem.whole, quantity)
-    return np.asarray((whole - getattr(model.count_kept(kept), quantity)) / max(1, whole), np.float64)
+    without = np.where(np.eye(len(space.channels), dtype=bool), 0, space.channels)
+    whole = getattr(space.problem.whole, quantity)
+    return np.asarray((whole - getattr(space.costs(without), quantity)) / max(1, whole), np.float64)
 
 
 def scaled(values: Floats) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxprune.agents.ddpg.shares import all_kept, limits_of
+from onnxprune.agents.ddpg.shares import within
 from onnxprune.agents.space import Space
 from onnxprune.groups import Group
 
@@ -45,8 +45,7 @@ class Walls:
         least = np.array([rungs[0] for rungs in self.space.rungs[place:]], np.int64)
         alike = np.rint(GRID[:, None] * self.space.channels[place:]).astype(np.int64)
         rows = np.concatenate([np.tile(decided, (len(GRID), 1)), np.maximum(least, alike)], axis=1)
-        allowed = limits_of(self.space).allow(all_kept(self.space, rows))
-        return float(GRID[max(0, int(allowed.sum()) - 1)])
+        return float(GRID[max(0, int(within(self.space, rows).sum()) - 1)])
 
     def between(self, decided: Counts) -> tuple[int, int]:
         """Indices of the least and the largest allowed rung of that group."""
@@ -61,7 +60,7 @@ class Walls:
         """The largest rung under all bounds, with these counts of the groups that follow; 0 where none is."""
         rungs = self.space.rungs[len(decided)]
         rows = [np.tile(decided, (len(rungs), 1)), rungs[:, None], np.tile(following, (len(rungs), 1))]
-        allowed = limits_of(self.space).allow(all_kept(self.space, np.concatenate(rows, axis=1)))
+        allowed = within(self.space, np.concatenate(rows, axis=1))
         return max(0, int(allowed.sum()) - 1)  # costs grow with the count
 
 
@@ -97,8 +96,7 @@ class PaperWall:
             return 1.0
         following = np.ceil(self.least * channels[place + 1 :])
         rows = np.array([[*decided, count, *following] for count in (0, channels[place])], np.int64)
-        costs = self.space.problem.cost_model.count_kept(all_kept(self.space, rows))
-        other, whole = getattr(costs, self.quantity).tolist()
+        other, whole = getattr(self.space.costs(rows), self.quantity).tolist()
         return float((limit - other) / max(1, whole - other))
 
 

@@ -5,26 +5,16 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.space import Space
 from onnxprune.masks import Masks
-from onnxprune.target.projection import Limits, best
+from onnxprune.target.projection import best
 
 Counts = NDArray[np.int64]
 
 
-def places_of(space: Space) -> Counts:
-    """(G,) index of each prunable group among all groups of the cost model."""
-    names = space.problem.cost_model.names
-    return np.array([names.index(name) for name in space.problem.order.names])
-
-
-def limits_of(space: Space) -> Limits:
-    return Limits(space.problem.cost_model, space.problem.limits)
-
-
-def all_kept(space: Space, kept: Counts) -> Counts:
-    """(B, G) counts of the prunable groups -> (B, all groups), those that are frozen whole."""
-    every = np.tile(space.problem.cost_model.channels, (len(kept), 1))
-    every[:, places_of(space)] = kept
-    return every
+def within(space: Space, kept: Counts) -> NDArray[np.bool_]:
+    """(B, G) kept counts of the prunable groups -> (B,) whether every bound holds."""
+    costs = space.costs(kept)
+    fits = [getattr(costs, name) <= limit for name, limit in space.problem.limits.items()]
+    return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
 
 
 def masks_of(space: Space, kept: Counts) -> Masks:
@@ -32,7 +22,7 @@ def masks_of(space: Space, kept: Counts) -> Masks:
 
     What is over a bound is no answer to what was asked, and no episode of these agents is to end so.
     """
-    if not limits_of(space).allow(all_kept(space, kept[None]))[0]:
+    if not within(space, kept[None])[0]:
         return space.masks(kept / space.channels)
     prior = space.problem.order.split(-space.prior)
     names = space.problem.order.names
