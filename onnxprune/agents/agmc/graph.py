@@ -2,9 +2,9 @@
 
 Yu, Mazaheri and Jannesari, AGMC, ICCV 2021, section 3.1. There is one source and one sink; vertex v + 1 is
 the map that node v of the observation makes, and the edges that lead to it are that node, so that the type of
-an edge is the family of its operator. Single filters, where they are wanted, are vertices between the maps that
-a contraction reads and the map in which its filters come together. Vertices that are alike add nothing to a
-mean, so only the paper's random features, which tell them apart, have them.
+an edge is the family of its operator. Single filters, where they are wanted, are vertices between the maps
+that a contraction reads and the map in which its filters come together. Vertices that are alike add nothing
+to a mean, so only the paper's random features, which tell them apart, have them.
 """
 
 from dataclasses import dataclass
