@@ -229,10 +229,11 @@ def test_it_takes_no_part_in_the_global_random_state(small_world: World) -> None
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_it_learns_and_beats_random(cost_models: dict[str, CostModel]) -> None:
     """On average, with equal evaluations; and its policy ends far above where its episodes began."""
     found: dict[str, list[float]] = {"random": [], "amc": []}
-    for seed in range(3):
+    for seed in range(4):
         known = world_of(cost_models["resnet20"], seed)
         problem = problem_of(known, evaluations=160, seed=seed)
         agent = make(problem, {"hidden": 64})

@@ -55,7 +55,7 @@ class Agmc(DdpgAgent):
         self.encoder = Encoder(*sizes, layers=options.layers, typed=not random)
         kind = Decoder if options.recall == "episode" else StepDecoder
         self.decoder = kind(options.embedding)
-        self.costs = linear_costs(self.problem, self.quantity)
+        self.costs = linear_costs(self.space, self.quantity)
         return options.embedding
 
     @property

@@ -69,4 +69,5 @@ PAPER: Mapping[str, Any] = {
     "rescaling": "algorithm-1",
     "embedding": 11,
     "memory": 100,
+    "warm_up": 25 / 325,
 }

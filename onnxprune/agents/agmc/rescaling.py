@@ -11,8 +11,8 @@ it misses d by its own measure, and in truth removes more.
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.agents.ddpg.shares import own_costs
 from onnxprune.agents.space import Space
-from onnxprune.agents.types import Problem
 from onnxprune.target import Target, project
 
 Counts = NDArray[np.int64]
@@ -40,26 +40,44 @@ def algorithm_1(removed: Floats, costs: Floats, wanted: float, most: float) -> F
     return np.minimum(most, removed + added)
 
 
-def linear_costs(problem: Problem, quantity: str) -> Floats:
-    """(G,) W of the prunable groups: share of the cost of the nodes, or weights, that make them."""
-    order, groups = problem.order, problem.groups
-    whole = max(1, getattr(problem.whole, quantity))
-    own = dict.fromkeys(order.names, 0.0)
+def linear_costs(space: Space, quantity: str) -> Floats:
+    """(G,) W: share of the whole cost that belongs to the layers which make each prunable group.
+
+    No part of a latency belongs to one layer; there it is all that goes with the group, at most the whole
+    over all groups.
+    """
     if quantity == "macs":
-        by_node = problem.cost_model.macs_by_node({})
-        for node, labels in groups.produced_at.items():
-            counts = sum((groups.group_counts(part) for part in labels), np.zeros(len(groups) + 1, np.int64))
-            for group, count in zip(groups, counts.tolist(), strict=False):
-                if group.name in own:
-                    own[group.name] += by_node.get(node, 0) * count / max(1, int(counts.sum()))
-    else:
-        for name in order.names:
-            for member in groups[name].members:
+        return macs_made(space)
+    if quantity in {"params", "bytes"}:
+        return weights_made(space, quantity)
+    found = own_costs(space, quantity)
+    return found / max(1.0, float(found.sum()))
+
+
+def macs_made(space: Space) -> Floats:
+    """(G,) share of the MACs of the nodes that make each prunable group; those of several are divided."""
+    groups, model = space.problem.groups, space.problem.cost_model
+    by_node = model.macs_by_node({})
+    total = np.zeros(len(groups))
+    for node, labels in groups.produced_at.items():
+        counts = np.sum([groups.group_counts(part) for part in labels], axis=0)
+        total += by_node.get(node, 0) * counts[:-1] / max(1, counts.sum())
+    places = [model.names.index(name) for name in space.problem.order.names]
+    return np.asarray(total[places] / max(1, space.problem.whole.macs), np.float64)
+
+
+def weights_made(space: Space, quantity: str) -> Floats:
+    """(G,) share of the params, or bytes, of the weights that make each prunable group."""
+    groups, found = space.problem.groups, []
+    for group in groups.prunable:
+        size = 0.0
+        for member in group.members:
+            if member.role == "out":
                 weight = groups.graph.initializers[member.tensor]
                 share = member.positions.size / weight.shape[member.axis]
-                size = weight.size * (weight.bits / 8 if quantity == "bytes" else 1)
-                own[name] += share * size * (member.role == "out")
-    return np.array([own[name] for name in order.names]) / whole
+                size += share * weight.size * (weight.bits / 8 if quantity == "bytes" else 1)
+        found.append(size)
+    return np.array(found) / max(1, getattr(space.problem.whole, quantity))
 
 
 def bisected(space: Space, removed: Floats, target: Target, most: float) -> Counts:

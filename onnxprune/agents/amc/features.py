@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.agents.ddpg.shares import own_costs
 from onnxprune.agents.space import Space
 from onnxprune.observation.rows import ChannelRows
 from onnxprune.observation.site_features import Sites, find_sites
@@ -67,13 +68,6 @@ def first_with(rows: ChannelRows, vertices: Vertices, number: int) -> int:
                 if labels is not None and (rows.group_of[rows.rows(labels)] == number).any():
                     return vertex
     return 0
-
-
-def own_costs(space: Space, quantity: str) -> Floats:
-    """(G,) share of the model's cost that goes with all channels of each prunable group."""
-    without = np.where(np.eye(len(space.channels), dtype=bool), 0, space.channels)
-    whole = getattr(space.problem.whole, quantity)
-    return np.asarray((whole - getattr(space.costs(without), quantity)) / max(1, whole), np.float64)
 
 
 def scaled(values: Floats) -> Floats:

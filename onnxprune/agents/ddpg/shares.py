@@ -1,4 +1,4 @@
-"""Kept counts of the groups as masks that meet the target."""
+"""Kept counts of the groups: what they cost, and the masks that meet the target."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from onnxprune.masks import Masks
 from onnxprune.target.projection import best
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def within(space: Space, kept: Counts) -> NDArray[np.bool_]:
@@ -15,6 +16,13 @@ def within(space: Space, kept: Counts) -> NDArray[np.bool_]:
     costs = space.costs(kept)
     fits = [getattr(costs, name) <= limit for name, limit in space.problem.limits.items()]
     return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
+
+
+def own_costs(space: Space, quantity: str) -> Floats:
+    """(G,) share of the model's cost that goes with all channels of each prunable group."""
+    without = np.where(np.eye(len(space.channels), dtype=bool), 0, space.channels)
+    whole = getattr(space.problem.whole, quantity)
+    return np.asarray((whole - getattr(space.costs(without), quantity)) / max(1, whole), np.float64)
 
 
 def masks_of(space: Space, kept: Counts) -> Masks:
