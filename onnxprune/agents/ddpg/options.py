@@ -52,10 +52,10 @@ class DdpgOptions:
     memory: int = 0
     updates: int = 1
     average_rate: float = 0.5
-    noise: float = 0.15
+    noise: float = 0.2
     noise_decay: float = 0.0
     noise_end: float = 0.3
-    warm_up: float = 0.05
+    warm_up: float = 0.125
     least_ratio: float = 0.2
 
     def __post_init__(self) -> None:
@@ -74,14 +74,13 @@ class DdpgOptions:
         require(0 < self.least_ratio < 1, "least_ratio lies between 0 and 1")
 
 
-# As published, where it differs from the defaults; the warm-up is 100 of the 800 episodes of AMC.
+# As published, where it differs from the defaults.
 PAPER: Mapping[str, Any] = {
     "gains": "average",
     "discount": 1.0,
     "actor_rate": 1e-4,
     "noise": 0.5,
     "noise_decay": 0.95,
-    "warm_up": 0.125,
 }
 
 
