@@ -38,7 +38,7 @@ class Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, typed: bool) -> None:
         super().__init__()
-        self.neighbours = nn.Linear(inputs, outputs, bias=not typed)
+        self.neighbours = nn.Linear(inputs, outputs, bias=False)
         self.own = nn.Linear(inputs, outputs) if typed else None
         self.of_kind = nn.Embedding(2 * KINDS, outputs) if typed else None
 
