@@ -90,14 +90,14 @@ def test_an_update_is_that_of_the_papers_equations() -> None:
     before = {name: weights_of(getattr(ddpg, name)) for name in PARTS}
     s, a, gains, following, going = (part.double().numpy() for part in vars(batch).values())
     ahead = valued(before["slow_critic"], following, acted(before["slow_actor"], following))
-    wanted = gains + 0.9 * going * ahead  # equation 2
+    wanted = gains + 0.9 * going * ahead  # equation 3
     np.testing.assert_allclose(ddpg.wanted(batch).numpy(), wanted, rtol=1e-5, atol=1e-6)
 
     figures = ddpg.update(batch)
     after = {name: weights_of(getattr(ddpg, name)) for name in PARTS}
 
     def missed(w: Weights) -> float:
-        return float(((valued(w, s, a) - wanted) ** 2).mean())  # equation 3
+        return float(((valued(w, s, a) - wanted) ** 2).mean())  # equation 2
 
     def lost(w: Weights) -> float:
         return -float(valued(after["critic"], s, acted(w, s)).mean())
@@ -233,7 +233,7 @@ def test_a_moving_average_moves_before_it_is_taken_off() -> None:
     assert average.value == 3
 
 
-def test_the_reward_by_cost_is_that_of_equation_five() -> None:
+def test_the_reward_by_cost_is_that_of_equations_four_and_five() -> None:
     outcome = Outcome(0.75, 0.2, Cost(1000, 50, 200))
     assert reward_of(outcome, "accuracy", "macs") == 0.75
     assert reward_of(outcome, "cost", "macs") == pytest.approx(-0.25 * np.log(1000))

@@ -19,7 +19,7 @@ class DdpgOptions:
         variant: "paper": other options are by default as published, faults included; "fixed": repaired.
         criterion: Which channels of a group stay: a key of `CRITERIA`, or "prior" for that of the search.
         reward: "accuracy": of masks within the bounds; "cost": -(1 - accuracy) log(cost), so that less than
-            the bounds allow counts too (AMC, equation 5); for metrics that are shares.
+            the bounds allow counts too (AMC, equations 4, 5); for metrics that are shares.
         gains: What is usual is taken off rewards: "ranked": a reward is its place among those remembered,
             from -1 to 1, so that any metric will do and a few wild masks hide nothing; "average": less a
             moving average, as published.

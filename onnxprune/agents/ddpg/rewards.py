@@ -22,7 +22,7 @@ def reward_of(outcome: Outcome, kind: str, quantity: str) -> float | None:
 
     Args:
         outcome: Of the masks.
-        kind: "accuracy", or "cost": -(1 - accuracy) log(cost) (He et al., AMC, equation 5).
+        kind: "accuracy", or "cost": -(1 - accuracy) log(cost) (He et al., AMC, equations 4, 5).
         quantity: Which cost.
     """
     accuracy = outcome.accuracy
