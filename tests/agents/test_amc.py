@@ -8,19 +8,18 @@ import torch
 from numpy.typing import NDArray
 
 from onnxprune.agents.amc import Amc, make
-from onnxprune.agents.amc.features import FEATURES, static_features
+from onnxprune.agents.amc.features import FEATURES, first_makers, first_with, static_features
 from onnxprune.agents.amc.walls import PaperWall, Walls, shared
 from onnxprune.agents.ddpg.agent import Walk
 from onnxprune.agents.space import Space
 from onnxprune.agents.table import AGENTS
 from onnxprune.cost import CostModel
 from onnxprune.errors import UsageError
-from onnxprune.groups import find_groups
 from onnxprune.masks import masks_hash
-from onnxprune.onnx_file import load_graph
+from onnxprune.observation.rows import ChannelRows
+from onnxprune.observation.vertices import find_vertices
 from onnxprune.search.checkpoint import load_state, save_state
 from tests.agents.conftest import World, problem_of, search, world_of
-from tests.exported import export_case
 
 VARIANTS = ("fixed", "paper")
 TARGETS = ("macs=50%", "params=60%", "bytes=40%", "macs=60% params=50% bytes=70%")
@@ -262,7 +261,10 @@ def test_the_table_knows_its_variants(small_world: World) -> None:
     assert agents[1].options.action == "ratio"  # type: ignore[attr-defined]
 
 
-def test_groups_that_nothing_contracts_into_have_features_too(exported_folder: Path) -> None:
-    path = export_case("encoder_split", "torchscript", exported_folder)
-    space = Space.of(problem_of(world_of(CostModel(find_groups(load_graph(path))))))
-    assert static_features(space, "code", "params").shape == (len(space.channels), 7)
+def test_what_makes_a_group_is_the_first_that_has_it(world: World, small_world: World) -> None:
+    """So a group that no node is known to make has the features of the first that it runs through."""
+    for known in (world, small_world):
+        rows = ChannelRows.of(known.cost_model.groups)
+        vertices = find_vertices(rows)
+        found = [first_with(rows, vertices, group) for group in range(len(rows.groups.prunable))]
+        assert found == first_makers(rows, vertices).tolist()
