@@ -30,10 +30,9 @@ class GnnRl(Agent):
         self.options = options
         self.pruning = Pruning.of(Space.of(problem), options)
         wiring = wiring_of(observe(problem.groups, problem.cost_model), problem.groups, len(FAMILIES))
-        self.generator = torch.Generator().manual_seed(problem.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
-            self.policy = Policy(wiring, options, self.generator)
+            self.policy = Policy(wiring, options, torch.Generator().manual_seed(problem.seed))
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=options.rate)
         self.memory = Memory.empty(len(wiring.channels))
         self.told = 0
@@ -42,13 +41,10 @@ class GnnRl(Agent):
 
     def ask(self, count: int) -> list[Candidate]:
         """So many episodes."""
-        self.pending = self.reaching(count) if self.options.paper else self.episodes(count)
-        return [self.candidate(episode) for episode in self.pending]
-
-    def episodes(self, count: int) -> list[Episode]:
-        return roll_out(
-            self.policy, self.pruning, count=count, deviation=self.deviation, generator=self.generator
+        self.pending = (
+            self.reaching(count) if self.options.paper else roll_out(self.policy, self.pruning, count=count)
         )
+        return [self.candidate(episode) for episode in self.pending]
 
     def reaching(self, count: int) -> list[Episode]:
         """Episodes that meet the target; those that miss it are learnt from and tried anew, at no evaluation.
@@ -59,7 +55,7 @@ class GnnRl(Agent):
         missed: list[Episode] = []
         for _ in range(self.options.tries):
             missed = []
-            for episode in self.episodes(count - len(reached)):
+            for episode in roll_out(self.policy, self.pruning, count=count - len(reached)):
                 (reached if episode.met else missed).append(episode)
             for episode in missed:
                 self.remember(episode, MISSED)
@@ -68,35 +64,32 @@ class GnnRl(Agent):
                 break
         return reached + missed
 
-    @property
-    def deviation(self) -> float:
-        """Of the actions: falls from the first evaluation to the last."""
-        floor, done = self.options.noise_floor, self.told / max(1, self.problem.evaluations)
-        return self.options.noise * (floor + (1 - floor) * max(0.0, 1 - done))
-
     def candidate(self, episode: Episode, note: str = "sampled") -> Candidate:
-        """As published the masks are those of the last step; they are forced only where they miss."""
-        exact = not self.options.paper or not episode.met
-        forced = " missed" if self.options.paper and not episode.met else ""
-        return Candidate(self.pruning.masks(episode.ratios, exact=exact), note + forced)
+        """Masks exactly at the target; as published those of its last step, unless it missed."""
+        if not self.options.paper:
+            return Candidate(self.pruning.exact(episode.ratios), note)
+        if episode.met:
+            return Candidate(self.pruning.best(episode.kept), note)
+        return Candidate(self.pruning.exact(episode.ratios), f"{note}, missed")
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         """Remember the episodes, and learn once there are enough steps; figures of the update."""
         self.told += len(outcomes)
         rewards = []
-        for episode, outcome in zip(self.pending, outcomes, strict=True):
+        for episode, _, outcome in zip(self.pending, candidates, outcomes, strict=True):
             if outcome.accuracy is None or not isfinite(outcome.accuracy):
                 continue  # tells nothing
             rewards.append(100 * (outcome.accuracy - 1))
             if episode.met or not self.options.paper:  # else it is remembered already
                 self.remember(episode, rewards[-1])
         self.pending = []
-        figures = {"missed": float(self.missed), "deviation": self.deviation}
+        figures = {"missed": float(self.missed), "deviation": self.policy.deviation}
         if rewards:
             figures["reward"] = sum(rewards) / len(rewards)
         if len(self.memory) >= self.options.steps_between(self.problem.evaluations):
             figures |= update(self.policy, self.optimizer, self.memory, self.options)
             self.memory = Memory.empty(self.memory.kept.shape[1])
+            self.policy.deviation = self.options.deviation(self.told / max(1, self.problem.evaluations))
         return figures
 
     def remember(self, episode: Episode, reward: float) -> None:
@@ -106,7 +99,7 @@ class GnnRl(Agent):
     def final(self) -> list[Candidate]:
         """An episode of the likeliest actions."""
         self.policy.eval()
-        (episode,) = roll_out(self.policy, self.pruning, count=1, deviation=0.0, generator=self.generator)
+        (episode,) = roll_out(self.policy, self.pruning, count=1, likeliest=True)
         self.policy.train()
         return [self.candidate(episode, "greedy")]
 
@@ -116,8 +109,9 @@ class GnnRl(Agent):
             {
                 "policy": self.policy.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(),
+                "generator": self.policy.generator.get_state(),
                 "memory": [getattr(self.memory, f.name) for f in fields(Memory)],
+                "deviation": self.policy.deviation,
                 "told": self.told,
                 "missed": self.missed,
             }
@@ -128,7 +122,8 @@ class GnnRl(Agent):
         state = deepcopy(state)
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        self.policy.generator.set_state(state["generator"])
         self.memory = Memory(*state["memory"])
+        self.policy.deviation = float(state["deviation"])
         self.told, self.missed = int(state["told"]), int(state["missed"])
         self.pending = []

@@ -55,7 +55,7 @@ class RandomFeatures(nn.Module):
 
 
 class MeasuredFeatures(nn.Module):
-    """The observation's features of each operation, with what is left of the channels that it reads and makes.
+    """The observation's features of each operation, and how much is left of what it reads and makes.
 
     They fit every model, and so do the weights that learn from them.
     """
@@ -90,4 +90,4 @@ def operations(kept: Tensor, wiring: Wiring) -> Tensor:
 
 
 def log_shares(kept: Tensor, whole: Tensor) -> Tensor:
-    return (kept / whole).log2()
+    return (kept.clamp(min=1) / whole.clamp(min=1)).log2()

@@ -19,14 +19,13 @@ class GnnRlOptions:
             differences. It also decides what the other options are where they are not given.
         steps: Of an episode, at most; it ends earlier once the target is met.
         least: The least keep ratio of a group; the task's own least count holds as well.
-        noise: Standard deviation of an action's entries.
-        noise_floor: Share of it that is left at the last evaluation; it falls linearly.
+        noise: Standard deviation of the actions.
+        noise_floor: Share of it that is left at the last evaluation; it falls linearly, from update to update.
         update_steps: Steps of episodes between two updates. 0, automatic: 100 as published, or as many as
             make 20 updates of the search where these are fewer.
         epochs: Of an update.
         rate: Learning rate (Adam).
-        clip: Of the probability ratios (Schulman et al., 2017, equation 7).
-        ratio: "entry": the ratio of every group's entry is clipped by itself; "joint": their product.
+        clip: Of the probability ratio (Schulman et al., 2017, equation 7).
         discount: Of later rewards.
         value_weight: Of the value's error in the loss.
         dropout: Share of level 2 that is dropped, in acting and in learning.
@@ -40,9 +39,8 @@ class GnnRlOptions:
     noise_floor: float = 0.3
     update_steps: int = AUTOMATIC
     epochs: int = 10
-    rate: float = 3e-3
+    rate: float = 1e-3
     clip: float = 0.2
-    ratio: Literal["entry", "joint"] = "entry"
     discount: float = 1.0
     value_weight: float = 0.5
     dropout: float = 0.0
@@ -50,9 +48,8 @@ class GnnRlOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        for name in ("variant", "ratio"):
-            kinds = get_args(get_type_hints(GnnRlOptions)[name])
-            require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
+        kinds = get_args(get_type_hints(GnnRlOptions)["variant"])
+        require(self.variant in kinds, f"variant is one of {', '.join(kinds)}")
         require(min(self.steps, self.epochs, self.tries) >= 1, "steps, epochs and tries are at least 1")
         require(0 < self.least < 1, "least lies between 0 and 1")
         require(min(self.noise, self.rate) > 0, "noise and rate are above 0")
@@ -73,6 +70,10 @@ class GnnRlOptions:
             return self.update_steps
         return min(STEPS_OF_PAPER, max(1, self.steps * evaluations // UPDATES))
 
+    def deviation(self, done: float) -> float:
+        """Of the actions, after such a share of the evaluations."""
+        return self.noise * (self.noise_floor + (1 - self.noise_floor) * max(0.0, 1 - done))
+
 
 @dataclass(frozen=True)
 class PaperOptions(GnnRlOptions):
@@ -84,6 +85,5 @@ class PaperOptions(GnnRlOptions):
     variant: Literal["fixed", "paper"] = "paper"
     noise_floor: float = 1.0
     rate: float = 3e-4
-    ratio: Literal["entry", "joint"] = "joint"
     discount: float = 0.99
     dropout: float = 0.5

@@ -12,12 +12,14 @@ into i and one for itself) and the mean of its vertices:
 
     h_i = tanh(sum over j -> i and j = i of  W x_j / sqrt(d_i d_j) + b),    d = 1, 2, (2,) C + 1
 
-The paths are alike, so that one stands for all C: source, channel, (filter,) sink add up to
+The paths are alike, so that one stands for all C. The sums are
 
-    W x_s,   W (x_s / sqrt 2 + x_c / 2),   W (x_c / 2 + x_f / 2),   W (C x_f / sqrt(2 (C + 1)) + x_t / (C + 1))
+    source    x_s                                              1 of them in the mean
+    channel   x_s / sqrt 2 + x_c / 2                           C
+    filter    x_c / 2 + x_f / 2                                C, or none
+    sink      C x_f / sqrt(2 (C + 1)) + x_t / (C + 1)          1     (x_c for x_f without filters)
 
-(x_c for x_f without filters), counted 1, C, C, 1 times in the mean. So the graph of 4,096 channels costs as
-much as that of one, and C need not be whole.
+times W, so that the graph of 4,096 channels costs as much as that of one.
 """
 
 from math import sqrt

@@ -29,25 +29,37 @@ class Policy(nn.Module):
 
     Attributes:
         wiring: Of the model.
+        deviation: Of the actions.
         paper: Means and values end in tanh; and all states of an update are taken for the first one, as the
             published encoder drops the others of a batch. Else the means begin at 0.
+        generator: Of what is drawn: random features, dropout, actions.
     """
 
     def __init__(self, wiring: Wiring, options: GnnRlOptions, generator: torch.Generator) -> None:
         super().__init__()
-        self.wiring, self.paper = wiring, options.paper
+        self.wiring, self.paper, self.deviation = wiring, options.paper, options.noise
         self.generator = generator
         groups = len(wiring.channels)
         told = features_of(wiring, options, generator)
         self.actor_encoder = Encoder(told[0], dropout=options.dropout)
         self.critic_encoder = Encoder(told[1], dropout=options.dropout)
-        self.actor = nn.Sequential(nn.Linear(HIDDEN, ACTOR_HIDDEN), nn.Tanh(), nn.Linear(ACTOR_HIDDEN, groups))
+        self.actor = nn.Sequential(
+            nn.Linear(HIDDEN, ACTOR_HIDDEN), nn.Tanh(), nn.Linear(ACTOR_HIDDEN, groups)
+        )
         self.critic = nn.Linear(HIDDEN, 1)
         if not self.paper:
             last = self.actor[-1]
             assert isinstance(last, nn.Linear)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
+
+    def draw(self, mean: Tensor) -> Tensor:
+        """An action for each of these means."""
+        return mean + self.deviation * torch.randn(mean.shape, generator=self.generator)
+
+    def log_prob(self, mean: Tensor, actions: Tensor) -> Tensor:
+        """(S, G) means and actions -> (S,) log probabilities."""
+        return Normal(mean, self.deviation).log_prob(actions).sum(1)
 
     def act(self, kept: Tensor) -> Tensor:
         """(B, G) kept counts -> means of the actions (B, G)."""
@@ -78,8 +90,3 @@ def features_of(
         return drawn, drawn
     observed = wiring.features.shape[1]
     return MeasuredFeatures(observed), MeasuredFeatures(observed)
-
-
-def log_probabilities(mean: Tensor, deviation: Tensor, actions: Tensor) -> Tensor:
-    """(S, G), (S,), (S, G) -> (S, G)."""
-    return Normal(mean, deviation[:, None]).log_prob(actions)

@@ -3,8 +3,8 @@
     paper   p <- clip(p (1 - a), least, 1)                      a below 0 lets a group grow again
     fixed   p <- max(least, p sigmoid(logit(f) + s a))          only ever fewer
 
-f is such that a = 0 in every step leads equal ratios r to the target in the last of the K steps, f = r^(1 / K),
-and s = (1 - r) / ((1 - f) sqrt(K)) such that the deviation of log p after K steps is the same for every K.
+With equal ratios r at the target, f = r^(1 / K), so that a = 0 in every one of K steps leads there in the last;
+and s = (1 - r) / ((1 - f) sqrt(K)), so that the deviation of log p at the end hardly depends on K.
 """
 
 from dataclasses import dataclass
@@ -75,6 +75,6 @@ class Pruning:
         places = self.space.prior * np.repeat(self.space.channels, self.space.channels)
         return self.space.problem.order.split(places < counts)
 
-    def masks(self, ratios: Floats, *, exact: bool) -> Masks:
-        """Of keep ratios (G,); where exact, scaled until the target is met from both sides."""
-        return self.space.masks(ratios) if exact else self.best(self.kept(ratios))
+    def exact(self, ratios: Floats) -> Masks:
+        """Masks whose groups keep shares in proportion to these (G,), at the target from both sides."""
+        return self.space.masks(ratios)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onnxprune.agents.gnn_rl.policy import Policy, log_probabilities
+from onnxprune.agents.gnn_rl.policy import Policy
 from onnxprune.agents.gnn_rl.pruning import Counts, Pruning
 from onnxprune.agents.types import Floats
 
@@ -18,14 +18,12 @@ class Step:
     Attributes:
         kept: (G,) counts that the policy saw.
         action: (G,) what was drawn.
-        log_prob: (G,) at that time.
-        deviation: Of the draw.
+        log_prob: Of all of it, at that time.
     """
 
     kept: Tensor
     action: Tensor
     log_prob: Tensor
-    deviation: float
 
 
 @dataclass
@@ -44,11 +42,23 @@ class Episode:
     met: bool = False
     steps: list[Step] = field(default_factory=list)
 
+    def take(self, step: Step, pruning: Pruning) -> None:
+        """Prune by its action, in place."""
+        self.steps.append(step)
+        self.ratios = pruning.step(self.ratios, step.action.double().numpy())
+        self.kept = pruning.kept(self.ratios)
+        self.met = pruning.met(self.kept)
 
-def roll_out(
-    policy: Policy, pruning: Pruning, *, count: int, deviation: float, generator: torch.Generator
-) -> list[Episode]:
-    """So many episodes, of at least one step each; a deviation of 0 takes the means and records no steps."""
+
+def roll_out(policy: Policy, pruning: Pruning, *, count: int, likeliest: bool = False) -> list[Episode]:
+    """So many episodes, of at least one step each.
+
+    Args:
+        policy: Draws the actions.
+        pruning: What they do.
+        count: Of episodes.
+        likeliest: Take the means in place of draws; there is nothing to learn from such steps.
+    """
     whole = pruning.space.channels
     episodes = [Episode(np.ones(len(whole)), whole.copy()) for _ in range(count)]
     for _ in range(pruning.options.steps):
@@ -58,18 +68,8 @@ def roll_out(
         kept = torch.tensor(np.stack([episode.kept for episode in live]), dtype=torch.float32)
         with torch.no_grad():
             mean = policy.act(kept)
-        actions = mean + deviation * torch.randn(mean.shape, generator=generator) if deviation else mean
-        if deviation:
-            record(live, kept, mean, actions, deviation)
-        for episode, action in zip(live, actions.double().numpy(), strict=True):
-            episode.ratios = pruning.step(episode.ratios, action)
-            episode.kept = pruning.kept(episode.ratios)
-            episode.met = pruning.met(episode.kept)
+            actions = mean if likeliest else policy.draw(mean)
+            log_probs = policy.log_prob(mean, actions)
+        for episode, *step in zip(live, kept, actions, log_probs, strict=True):
+            episode.take(Step(*step), pruning)
     return episodes
-
-
-def record(live: list[Episode], kept: Tensor, mean: Tensor, actions: Tensor, deviation: float) -> None:
-    """Append a step to each episode, in place; kept, mean and actions are (B, G)."""
-    log_probs = log_probabilities(mean, torch.full((len(live),), deviation), actions)
-    for episode, *of_step in zip(live, kept, actions, log_probs, strict=True):
-        episode.steps.append(Step(*of_step, deviation))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onnxprune.agents.gnn_rl.options import GnnRlOptions
-from onnxprune.agents.gnn_rl.policy import Policy, log_probabilities
+from onnxprune.agents.gnn_rl.policy import Policy
 from onnxprune.agents.gnn_rl.rollout import Step
 
 EPSILON = 1e-5
@@ -20,15 +20,13 @@ class Memory:
     Attributes:
         kept: (S, G) counts that the policy saw.
         actions: (S, G) what was drawn.
-        old: (S, G) log probabilities at that time.
-        deviation: (S,) of the draws.
+        old: (S,) log probabilities at that time.
         returns: (S,) discounted rewards from each step to the end of its episode.
     """
 
     kept: Tensor
     actions: Tensor
     old: Tensor
-    deviation: Tensor
     returns: Tensor
 
     def __len__(self) -> int:
@@ -37,7 +35,7 @@ class Memory:
     @staticmethod
     def empty(groups: int) -> "Memory":
         none, row = torch.zeros(0, groups), torch.zeros(0)
-        return Memory(none, none, none, row, row)
+        return Memory(none, none, row, row)
 
     def with_episode(self, steps: Sequence[Step], reward: float, *, discount: float) -> "Memory":
         """The same and one more episode, whose reward comes at its end."""
@@ -45,7 +43,6 @@ class Memory:
             torch.stack([step.kept for step in steps]),
             torch.stack([step.action for step in steps]),
             torch.stack([step.log_prob for step in steps]),
-            torch.tensor([step.deviation for step in steps]),
             returns_of(len(steps), reward, discount=discount),
         )
         return Memory(*(torch.cat([getattr(part, f.name) for part in (self, own)]) for f in fields(Memory)))
@@ -80,22 +77,20 @@ def losses(policy: Policy, memory: Memory, options: GnnRlOptions) -> Losses:
     """
     returns = normalised(memory.returns)
     outlook = policy.look(memory.kept)
-    change = log_probabilities(outlook.mean, memory.deviation, memory.actions) - memory.old
+    change = policy.log_prob(outlook.mean, memory.actions) - memory.old
     advantage = returns - outlook.value.detach()
     with torch.no_grad():
-        kl = (change.exp() - 1 - change).sum(1).mean()
-    if options.ratio == "joint":
-        change = change.sum(1, keepdim=True)
+        kl = (change.exp() - 1 - change).mean()
     surrogate, clipped = clipped_loss(change, advantage, options.clip)
     value = (outlook.value - returns).square().mean()
     return Losses(surrogate + options.value_weight * value, surrogate, value, kl, clipped)
 
 
 def clipped_loss(change: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """- mean of min(r A, clip(r, 1 - c, 1 + c) A) with r = exp(change) (S, n); and the share clipped."""
-    ratio, gain = change.exp(), advantage[:, None]
+    """- mean of min(r A, clip(r, 1 - c, 1 + c) A) with r = exp(change) (S,); and the share clipped."""
+    ratio = change.exp()
     bounded = ratio.clamp(1 - clip, 1 + clip)
-    loss = -torch.minimum(ratio * gain, bounded * gain).mean()
+    loss = -torch.minimum(ratio * advantage, bounded * advantage).mean()
     return loss, (bounded != ratio).float().mean()
 
 

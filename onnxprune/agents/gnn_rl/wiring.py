@@ -82,7 +82,7 @@ def wiring_of(observation: ObservationGraph, groups: Groups, families: int) -> W
     places = [place for place, node in enumerate(vertices) if node.name in terms]
     contracting = [vertices[place] for place in places]
     cuts: dict[int, Labels] = {cut.edge.node: cut.labels for cut in reversed(groups.findings.cuts)}
-    read = [summed(groups, terms[node.name], cuts.get(node.index)) for node in contracting]
+    read = [summed(groups, node, terms[node.name], cuts.get(node.index)) for node in contracting]
     edges = edges_of(observation)
     return Wiring(
         torch.from_numpy(observation.nodes),
@@ -106,7 +106,7 @@ def edges_of(observation: ObservationGraph) -> Tensor:
     return torch.from_numpy(np.concatenate([first, flows + 1], 1))
 
 
-def summed(groups: Groups, term: MacTerm, labels: Labels | None) -> Counts:
+def summed(groups: Groups, node: Node, term: MacTerm, labels: Labels | None) -> Counts:
     """(G + 1,) indices of the axis that a contraction sums over, by group.
 
     Where nothing on it can be pruned: the first axis of its product that its output lacks.
@@ -114,11 +114,10 @@ def summed(groups: Groups, term: MacTerm, labels: Labels | None) -> Counts:
     if labels is not None:
         return groups.group_counts(labels)
     row = np.zeros(len(groups) + 1, np.int64)
-    made = {name for node in groups.graph.nodes if node.name == term.node for name in node.outputs}
     for axis in term.axes:
         if not isinstance(axis, tuple):
             return groups.group_counts(axis)
-        if axis[0] not in made:
+        if axis[0] not in node.outputs:
             row[-1] = groups.graph.shapes[axis[0]][axis[1]]
             return row
     row[-1] = 1
