@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.reconstruction import normalised
 from onnxprune.agents.types import Floats, Problem
+from onnxprune.cost import CostModel
 from onnxprune.criteria import score
 from onnxprune.data import Batch, Samples
 from onnxprune.evaluation import EvaluateOptions, Evaluation, Evaluator, Grams, Pool, gather
@@ -35,7 +36,7 @@ from onnxprune.search.inputs import Inputs, make_agent, make_problem, prune_opti
 from onnxprune.search.journal import CHECKPOINT, Journal
 from onnxprune.search.options import EvaluateSettings
 from onnxprune.search.scoring import score_by
-from onnxprune.search.selection import Selection, fully_repaired, one_by, select
+from onnxprune.search.selection import Judges, Selection, fully_repaired, one_by, select
 
 LIGHT, FULL, SELECTION = 512, 1024, 2500  # training images
 BATCH = 64
@@ -255,7 +256,8 @@ class Model:
         splits = self.splits
         options = case.options(self.path, self.settings, FULL if full else LIGHT)
         fit = splits.full if full else splits.light
-        return Inputs(options, self.groups, fit, splits.reward, splits.selection, self.metric)
+        counting = CostModel(self.groups)
+        return Inputs(options, self.groups, fit, splits.reward, splits.selection, self.metric, counting)
 
     def facts(self, case: Case) -> Record:
         """What a record was made for."""
@@ -287,9 +289,8 @@ def run(model: Model, case: Case) -> Record:
         "criteria": model.scores.seconds - before, "wall": ledger.wall + perf_counter() - wall,
     }  # fmt: skip
     record = {"made_for": model.facts(case), "seconds": seconds, "evaluated": ledger.evaluated}
-    chosen = select(
-        problem, agent, loop.history, reward=one_by(loop.score), selection=one_by(score_by(model.selecting))
-    )
+    judges = Judges(one_by(loop.score), one_by(score_by(model.selecting)))
+    chosen = select(problem, agent, loop.history, judges)
     return finish(model, name, record | found(model, problem, loop.history, chosen))
 
 

@@ -2,33 +2,33 @@
 
 from onnxprune.cli.configured import Told, configured_options, words_of
 from onnxprune.cli.help import SECTIONS
+from onnxprune.cli.option_texts import CACHE, CHANNELS, DATA, IMAGES, ROWS, SHAPE, below
 from onnxprune.compression.config import KEYS
 
 # Key, what stands for its value, what it means. The flag is the last word of the key where none is given.
 TOLD: dict[str, tuple[str, str]] = {
-    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB; repeatable."),
+    "target": ("QUANTITY=BOUND", "macs=50%, params=1.2M, bytes=600KiB, latency=4ms; repeatable."),
     "search.agent": ("NAME", "Who chooses what goes: auto, none, or one of `onnxprune search --agents`."),
     "search.agent_option": ("KEY=VALUE", "An option of the agent; repeatable."),
     "search.evaluations": ("N", "Candidates to evaluate."),
     "search.batch": ("N", "Candidates between two updates of the agent."),
     "search.budget": ("TIME", "No update begins after 90s, 20m or 1.5h of searching."),
-    "search.reward": ("KIND", "percentile, record, r2 or ema, of agents that learn from rewards."),
+    "search.variant": ("NAME", "paper or fixed, of agents that come as published and repaired."),
+    "search.reward": ("KIND", "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params."),
+    "search.init_policy": ("FILE", "Begin with a policy that was trained before; auto then is gat-ppo."),
+    "search.freeze_encoder": ("", "Only the heads of the policy learn."),
     "search.reward_rows": ("N", "Samples that candidates are judged on; half of the search part at most."),
     "search.calibration_rows": ("N", "Samples of the fit part that candidates are repaired by."),
     "search.race": ("", "Give up candidates early that fall behind."),
     "search.workers": ("N", "Processes that evaluate; 0 for this one alone."),
+    "search.scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler."),
     "prune.criterion": (
         "NAME",
         "How much a channel matters; auto takes the most promising. A search begins with it.",
     ),
     "prune.allocation": ("NAME", "How much of each group goes; given without --agent, nothing is searched."),
-    "prune.align": ("N", "auto, or a number of channels."),
-    "prune.device": ("NAME", "Where the model will run, for --align auto."),
-    "prune.min_keep": ("SHARE", "Least share, or number, of channels kept in each group."),
-    "prune.skip": ("REGEX", "Leave what matches alone; repeatable."),
-    "prune.only": ("REGEX", "Prune only what matches; repeatable."),
-    "prune.heads": ("", "Whole attention heads (or groups of a Conv)."),
-    "shape": ("NAME:1,3,224,224", "Extents of a free input."),
+    **below("prune", CHANNELS),
+    "shape": SHAPE,
     "reconstruct.enabled": ("", "The repair without training."),
     "reconstruct.method": ("NAME", "least-squares, or bias."),
     "reconstruct.rows": ("N", "Calibration samples at most."),
@@ -59,17 +59,11 @@ TOLD: dict[str, tuple[str, str]] = {
     "measure.provider": ("NAME", "auto, cpu, cuda, tensorrt, or a full name."),
     "measure.threads": ("N", "Of one operator."),
     "measure.seconds": ("S", "Of counted runs in all."),
-    "data": ("SPEC", "x.npz, x.npy, a folder of them or of images, CIFAR-10, module:function."),
+    "measure.latency_cache": ("DIR", CACHE),
+    "data": DATA,
     "test": ("SPEC", "Other samples, read once at the end; else the test part of --data."),
-    "map": ("KEY=INPUT", "A key of the data for an input; repeatable."),
-    "samples": ("N", "At most so many rows of each part."),
-    "images.layout": ("nchw|nhwc", "What the model wants of uint8 images."),
-    "images.mean": ("R,G,B", "Mean of each colour, of pixels scaled to [0, 1]."),
-    "images.std": ("R,G,B", "Standard deviation of each colour."),
-    "images.scale": ("FACTOR", "On the pixels, before mean and std; 1/255 by default."),
-    "images.resize": ("SIZE", "256 (shorter side) or 224x224; image files only."),
-    "images.crop": ("HxW", "From the middle; image files only."),
-    "images.colors": ("rgb|bgr|gray", "What the model wants; image files only."),
+    **ROWS,
+    **below("images", IMAGES),
 }
 FLAGS = {
     "search.batch": "--search-batch",

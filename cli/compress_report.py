@@ -31,7 +31,8 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
         output.line(searched(summary["search"]))
     for target in summary["targets"]:
         state = "met" if target["met"] else "MISSED"
-        output.line(f"target {target['target']}: {state}, {percent(target['share'], 1)} left")
+        told = target.get("measured") or f"{percent(target['share'], 1)} left"
+        output.line(f"target {target['target']}: {state}, {told}")
     latency = summary["latency"]
     band = latency["control"]
     output.line(

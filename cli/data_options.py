@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import click
 
+from onnxprune.cli.option_texts import IMAGES
 from onnxprune.data import DataOptions, Samples, choose, open_data
 from onnxprune.data.options import ImageText, Part, parse_images, parse_map
 from onnxprune.data.samples import ModelInput
@@ -42,7 +43,6 @@ class DataSource:
         return samples if self.count is None else choose(samples, self.count, seed=options.seed)
 
 
-IMAGE_TEXTS = ("layout", "mean", "std", "scale", "resize", "crop", "colors")
 DATA = (
     click.option(
         *("--data", "spec"),
@@ -62,13 +62,7 @@ DATA = (
         metavar="N",
         help="At most so many rows, drawn by the seed.",
     ),
-    click.option("--layout", metavar="nchw|nhwc", help="What the model wants of uint8 images."),
-    click.option("--mean", metavar="R,G,B", help="Mean of each colour, of pixels scaled to [0, 1]."),
-    click.option("--std", metavar="R,G,B", help="Standard deviation of each colour."),
-    click.option("--scale", metavar="FACTOR", help="On the pixels, before mean and std; 1/255 by default."),
-    click.option("--resize", metavar="SIZE", help="256 (shorter side) or 224x224; image files only."),
-    click.option("--crop", metavar="HxW", help="From the middle, such as 224x224; image files only."),
-    click.option("--colors", metavar="rgb|bgr|gray", help="What the model wants; image files only."),
+    *(click.option(f"--{name}", metavar=metavar, help=text) for name, (metavar, text) in IMAGES.items()),
 )
 
 
@@ -79,7 +73,7 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(
         spec: str | None, renames: tuple[str, ...], part: str | None, count: int | None, **values: Any
     ) -> Any:
-        texts = {name: values.pop(name) for name in IMAGE_TEXTS}
+        texts = {name: values.pop(name) for name in IMAGES}
         options = DataOptions(
             rename=parse_map(renames),
             images=parse_images(ImageText(**texts)),

@@ -14,6 +14,7 @@ OWN = "Options"
 SECTIONS = {
     "Measurement": (
         *("provider", "require-provider", "threads", "batch", "warmup", "duration", "per-node", "no-latency"),
+        "latency-cache",
     ),
     "Data": (
         *("data", "map", "part", "samples", "layout", "mean", "std", "scale", "resize", "crop", "colors"),

@@ -10,6 +10,7 @@ import click
 
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file.saving import check_output
+from onnxprune.runs.folder import write_text
 
 SCHEMA = 1
 STDOUT = "-"
@@ -46,10 +47,7 @@ def write(document: Mapping[str, Any], command: str, to: str) -> None:
     if to == STDOUT:
         click.echo(text)
         return
-    path = Path(to)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text + "\n", "utf-8")
-    part.replace(path)
+    write_text(Path(to), text + "\n")
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from onnxprune.cli.help import WIDTH, usage_error
+from onnxprune.cli.streams import outlive_readers
 from onnxprune.errors import OnnxPruneError, RuntimeProblem, UsageError
 from onnxprune.version import VERSION
 
@@ -76,9 +77,7 @@ def onnxprune() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; no traceback without --debug."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a sign gets a question mark
-            stream.reconfigure(errors="replace")
+    outlive_readers()
     signal.signal(signal.SIGTERM, terminate)
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 

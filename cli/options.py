@@ -12,6 +12,7 @@ from onnxprune.cli import json_document
 from onnxprune.cli.console import Output
 from onnxprune.data.options import parse_shapes
 from onnxprune.errors import OnnxPruneError
+from onnxprune.latency import WatchOptions
 from onnxprune.target import Constraints, parse_min_keep, resolve_align
 
 Function = Callable[..., Any]
@@ -45,6 +46,7 @@ class Choice:
         skip, only: Patterns of what to leave alone, of what alone to prune.
         heads: Whole attention heads instead of equal indices of all heads.
         shapes: Extents to assume for free inputs.
+        latency: Where it is measured.
     """
 
     constraints: Constraints = field(default_factory=Constraints)
@@ -52,6 +54,7 @@ class Choice:
     only: Sequence[str] = ()
     heads: bool = False
     shapes: Shapes = field(default_factory=dict)
+    latency: WatchOptions = field(default_factory=WatchOptions)
 
 
 CHOICE = (
@@ -76,7 +79,7 @@ CHOICE = (
         default="cpu",
         show_default=True,
         metavar="NAME",
-        help="Where the model will run, for --align auto: cpu, cuda, tensorrt, xnnpack, tensorrt-int8, ...",
+        help="Where the model will run, for --align auto and latencies: cpu, cuda, tensorrt, xnnpack, ...",
     ),
     heads_option,
     shape_option,
@@ -92,7 +95,9 @@ def choice_options(function: Function) -> Function:
         constraints = Constraints(
             align=resolve_align(align, provider=device), min_keep=parse_min_keep(min_keep)
         )
-        choice = Choice(constraints, shapes=parse_shapes(shapes), **chosen)
+        choice = Choice(
+            constraints, shapes=parse_shapes(shapes), latency=WatchOptions(provider=device), **chosen
+        )
         return function(choice=choice, **values)
 
     for option in reversed(CHOICE):

@@ -1,6 +1,7 @@
 """`onnxprune prune`: a criterion or masks, a target, a verified file."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,18 @@ from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
+from onnxprune.latency import RuntimeWatch, WatchOptions, confirm, cost_model_for
 from onnxprune.masks import Masks, load_masks
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.saving import check_output
 from onnxprune.pipeline import (
+    Chosen,
     PruneOptions,
     add_provenance,
     choose_masks,
     load_groups,
+    require_confirmed,
     write_pruned,
     write_repaired,
 )
@@ -51,7 +55,7 @@ PROOF_SAMPLES = 8
     "targets",
     multiple=True,
     metavar="QUANTITY=BOUND",
-    help="macs=50%, params=1.2M, bytes=600KiB; repeatable.",
+    help="macs=50%, params=1.2M, bytes=600KiB, latency=4ms; repeatable.",
 )
 @click.option(
     "--criterion",
@@ -77,6 +81,21 @@ PROOF_SAMPLES = 8
 )
 @click.option("--save-masks", type=FILE, help="Write the masks, as .json or .npz.")
 @choice_options
+@click.option(
+    "--threads",
+    default=WatchOptions.threads,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of one operator, where latency is bounded; with one, processor time is the latency.",
+)
+@click.option("--require-provider", is_flag=True, help="Fail where --device does not run the model.")
+@click.option(
+    "--latency-cache",
+    type=FILE,
+    metavar="DIR",
+    help="Where measured times are kept; else $ONNXPRUNE_CACHE, or the user's cache.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of random choices.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-provenance", is_flag=True, help="Write nothing of onnxprune into the model's metadata.")
@@ -99,7 +118,8 @@ def command(
         onnxprune prune model.onnx -o small.onnx --target macs=50%
         onnxprune prune model.onnx -o small.onnx --target macs=50% --criterion wanda --data calibration.npz
 
-    The target is met, not approached; channel counts are aligned to what kernels like.
+    The target is met, not approached; channel counts are aligned to what kernels like. A bound on the latency
+    is met by measurement: of the pieces of the model first, then of the whole pruned model beside MODEL.
     """
     check_places(model, out, force=force)
     check_beside(out, save_masks, output.json_to, force=force)
@@ -111,7 +131,8 @@ def command(
     groups = load_groups(model, options)
     tell_graph(output, groups.graph)
     tell_uncounted(output, groups)
-    masks, samples = read_or_choose(output, groups, options, masks_file=masks_file, data=data)
+    chosen, samples = read_or_choose(output, groups, options, masks_file=masks_file, data=data)
+    masks = chosen.masks
     if reconstruct is None:
         repairs = None
         result = write_pruned(
@@ -132,8 +153,9 @@ def command(
         )
     if save_masks is not None:
         write_masks_file(save_masks, masks, groups, align=str(options.constraints.align))
-    print_result(output, model, result)
-    output.finish(document(model, options, result) | repairs_document(reconstruct, repairs))
+    print_result(output, model, result, chosen.confirmed)
+    output.finish(document(model, options, result, chosen.confirmed) | repairs_document(reconstruct, repairs))
+    require_confirmed(chosen, options.target)
 
 
 def check_places(model: Path, out: Path, *, force: bool) -> None:
@@ -159,7 +181,14 @@ def prune_options(
 ) -> PruneOptions:
     require_known("criterion", values["criterion"], CRITERIA)
     require_known("allocation", values["allocation"], ALLOCATIONS)
-    return PruneOptions(parse_target(targets), **values, **vars(choice), provenance=not no_provenance)
+    latency = replace(
+        choice.latency,
+        threads=values.pop("threads"),
+        require=values.pop("require_provider"),
+        folder=values.pop("latency_cache"),
+    )
+    shared = {**vars(choice), "latency": latency}
+    return PruneOptions(parse_target(targets), **values, **shared, provenance=not no_provenance)
 
 
 def require_known(option: str, name: str, known: Collection[str]) -> None:
@@ -176,16 +205,15 @@ def needs_data(options: PruneOptions) -> bool:
 
 def read_or_choose(
     output: Output, groups: Groups, options: PruneOptions, *, masks_file: Path | None, data: DataSource
-) -> tuple[Masks, Samples | None]:
+) -> tuple[Chosen, Samples | None]:
     """The masks, and the samples where there are some: of the fit part where a criterion looks at them."""
     inputs = groups.graph.inputs
     if masks_file is not None:
-        masks = load_masks(masks_file, groups)
-        require_met(CostModel(groups), masks, options.target)
-        return masks, data.open(inputs)
-    require_reachable(CostModel(groups), target=options.target, constraints=options.constraints)
+        return given(groups, load_masks(masks_file, groups), options), data.open(inputs)
+    cost_model = counting(output, groups, options)
+    require_reachable(cost_model, target=options.target, constraints=options.constraints)
     if not needs_data(options):
-        return choose_masks(groups, options), data.open(inputs)
+        return choose_masks(groups, options, cost_model=cost_model, tell=output.note), data.open(inputs)
     samples = data.open(inputs, part="fit")
     if samples is None:
         raise DataError(
@@ -195,7 +223,31 @@ def read_or_choose(
         f"Calibrating on {samples.count or 'all'} samples, the {data.part or 'fit'} part of {data.spec}."
     )
     with output.progress("calibrating", samples.count) as step:
-        return choose_masks(groups, options, feeds=counted_feeds(samples, step)), samples
+        feeds = counted_feeds(samples, step)
+        return choose_masks(groups, options, feeds=feeds, cost_model=cost_model, tell=output.note), samples
+
+
+def counting(output: Output, groups: Groups, options: PruneOptions) -> CostModel:
+    """What counts the target; where it bounds the latency, measured with a bar."""
+    if options.target.times:
+        output.note("Measuring what the pieces of the model take at other channel counts.")
+    with output.progress("measuring", None) as step:
+        return cost_model_for(groups, options.target, options.constraints, options.latency, progress=step)
+
+
+def given(groups: Groups, masks: Masks, options: PruneOptions) -> Chosen:
+    """Masks of a file, measured where the latency is bounded.
+
+    Raises:
+        TargetError: E702, they cost more than the target.
+    """
+    require_met(CostModel(groups), masks, options.target.counted)
+    if not options.target.times:
+        return Chosen(masks)
+    (confirmed,) = confirm([masks], options.target, RuntimeWatch(groups, options.latency))
+    if not confirmed.met:
+        raise TargetError("E702", f"these masks take {confirmed}, over {options.target}")
+    return Chosen(masks, confirmed)
 
 
 def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:

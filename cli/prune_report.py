@@ -6,11 +6,12 @@ from typing import Any
 from onnxprune.cli.console import Output
 from onnxprune.cli.format import percent, si, size
 from onnxprune.cli.reports import print_report
+from onnxprune.latency import Confirmed
 from onnxprune.masks import masks_to_json
 from onnxprune.pipeline import Pruned, PruneOptions
 
 
-def print_result(output: Output, model: Path, result: Pruned) -> None:
+def print_result(output: Output, model: Path, result: Pruned, confirmed: Confirmed | None) -> None:
     before, after = result.before, result.after
     sizes = model.stat().st_size, result.path.stat().st_size
     rows = [
@@ -19,7 +20,15 @@ def print_result(output: Output, model: Path, result: Pruned) -> None:
         ["weights", size(before.bytes), size(after.bytes), percent(after.bytes, before.bytes)],
         ["file", size(sizes[0]), size(sizes[1]), percent(sizes[1], sizes[0])],
     ]
+    if confirmed is not None:
+        beside = confirmed.beside
+        times = f"{beside.original_ms:.4g} ms", f"{beside.latency_ms:.4g} ms"
+        rows.append(["latency", *times, percent(beside.ratio, 1)])
     output.table(["", "original", "pruned", "kept"], rows)
+    if confirmed is not None:
+        output.line(f"latency {'met' if confirmed.met else 'MISSED'}: {confirmed}")
+        for warning in confirmed.beside.warnings:
+            output.warn(warning)
     print_report(output, result.report)
     for check in result.report.skipped:
         output.warn(f"W801: not proven: {check.name}: {check.detail}")
@@ -32,7 +41,9 @@ def print_result(output: Output, model: Path, result: Pruned) -> None:
     output.note("Accuracy is what pruning left of it: `onnxprune measure` tells how much.")
 
 
-def document(model: Path, options: PruneOptions, result: Pruned) -> dict[str, Any]:
+def document(
+    model: Path, options: PruneOptions, result: Pruned, confirmed: Confirmed | None
+) -> dict[str, Any]:
     return {
         "model": model,
         "pruned": result.path,
@@ -42,6 +53,7 @@ def document(model: Path, options: PruneOptions, result: Pruned) -> dict[str, An
         "constraints": str(options.constraints),
         "before": vars(result.before),
         "after": vars(result.after),
+        "latency": None if confirmed is None else confirmed.to_json(),
         "verification": result.report.to_json(),
         "masks": masks_to_json(result.masks, result.groups, align=str(options.constraints.align)),
     }

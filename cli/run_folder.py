@@ -3,18 +3,16 @@
 import json
 import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from onnxprune.cli.json_document import plain
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file.saving import check_output, disk_errors
-from onnxprune.version import VERSION
+from onnxprune.runs.folder import now, write_text
+from onnxprune.runs.versions import versions
 
 NAME = "run.json"
-PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
 
 
 def check_new(folder: Path, results: Sequence[str], *, force: bool) -> None:
@@ -35,7 +33,6 @@ def start(folder: Path, command: str, argv: Sequence[str], **facts: Any) -> None
     """Make the folder and write its run.json."""
     with disk_errors(folder, 1 << 20):
         folder.mkdir(exist_ok=True)
-    packages = {name: found for name in PACKAGES if (found := version_of(name))}
     document = {
         "schema": 1,
         "command": command,
@@ -43,7 +40,7 @@ def start(folder: Path, command: str, argv: Sequence[str], **facts: Any) -> None
         "argv": list(argv),
         "folder": str(Path.cwd()),
         "started": now(),
-        "versions": {"onnxprune": VERSION, "python": platform.python_version(), **packages},
+        "versions": versions(),
         "processor": platform.processor() or platform.machine(),
         **facts,
     }
@@ -82,19 +79,4 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def write(folder: Path, document: dict[str, Any]) -> None:
-    path = folder / NAME
-    part = path.with_suffix(".part")
-    with disk_errors(path, 1 << 20):
-        part.write_text(json.dumps(plain(document), indent=2) + "\n", "utf-8")
-        part.replace(path)
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def version_of(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    write_text(folder / NAME, json.dumps(plain(document), indent=2) + "\n")

@@ -1,6 +1,5 @@
 """`onnxprune search`: an agent chooses what goes, in a folder that can stop and go on."""
 
-import shlex
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -9,13 +8,12 @@ import click
 
 from onnxprune.agents.table import AGENTS
 from onnxprune.cli.console import Output
-from onnxprune.cli.options import FILE, output_options
-from onnxprune.cli.resumable import ResumableCommand, begin, exit_code
+from onnxprune.cli.options import output_options
+from onnxprune.cli.resumable import Asked, ResumableCommand, run_options, tell_saved
 from onnxprune.cli.search_options import HELP_SECTIONS, search_options
 from onnxprune.cli.search_report import print_summary, progress_text
 from onnxprune.cli.stop_request import StopRequest, stop_request
 from onnxprune.errors import TargetError
-from onnxprune.runs.config import Values
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, Progress, options_of, resume, search, start, summary_of
 from onnxprune.search.options import SCHEMA
@@ -33,12 +31,7 @@ def list_agents(context: click.Context, _parameter: click.Parameter, asked: bool
 
 
 @click.command("search", cls=SearchCommand)
-@click.argument("model", required=False, type=FILE)
 @output_options("search")
-@click.option("-o", "--out", type=FILE, help="Folder of the run; masks.json in it is the result.")
-@click.option("--resume", "resumed", type=FILE, metavar="RUN", help="Go on where a run stopped.")
-@click.option("--config", type=FILE, metavar="FILE", help="Options from a TOML file; given ones go before.")
-@click.option("--force", is_flag=True, help="Start anew where a run lies.")
 @click.option(
     "--agents",
     is_flag=True,
@@ -47,18 +40,9 @@ def list_agents(context: click.Context, _parameter: click.Parameter, asked: bool
     callback=list_agents,
     help="List the agents.",
 )
-@search_options
+@run_options(SCHEMA, search_options, result="masks.json")
 @click.pass_context
-def command(
-    context: click.Context,
-    output: Output,
-    model: Path | None,
-    out: Path | None,
-    resumed: Path | None,
-    config: Path | None,
-    force: bool,
-    given: Values,
-) -> int:
+def command(context: click.Context, output: Output, asked: Asked) -> int:
     """Let an agent search for the masks of MODEL that cost it the least accuracy at a target.
 
     \b
@@ -69,19 +53,18 @@ def command(
     Every candidate meets the target; it is pruned, repaired lightly and scored on half of the data's search
     part. The best few are compared on the other half. The test part is not read. Samples need no labels.
     """
-    values = (SCHEMA.read(config) if config else {}) | given | ({"model": str(model)} if model else {})
 
     def started(folder: Path) -> RunFolder:
-        return start(SCHEMA.make(values), folder, context.meta["argv"], force=force)
+        with output.progress("measuring", None) as step:
+            options, argv = SCHEMA.make(asked.values), context.meta["argv"]
+            return start(options, folder, argv, force=asked.force, progress=step)
 
     with stop_request() as request:
-        run = begin((out, resumed), started, resume, values)
+        run = asked.begin(started, resume)
         try:
             carry_out(output, run, request)
         except (KeyboardInterrupt, SystemExit) as end:
-            output.note(f"saved; continue with: onnxprune search --resume {shlex.quote(str(run.path))}")
-            output.finish({"run": run.path, "status": run.record["status"]})
-            return request.exit_code if request.asked else exit_code(end)
+            return tell_saved(output, run, request, end)
         except TargetError:
             print_summary(output, summary_of(run))
             raise
@@ -102,14 +85,11 @@ def listener_of(output: Output, request: StopRequest, step: Callable[..., None])
     def told(progress: Progress) -> None:
         step(progress.done, progress.total, text=progress_text(progress))
 
-    def saving(heard: bool) -> None:
-        request.listening = heard
-
     return Listener(
         note=output.note,
         detail=output.detail,
         warn=output.warn,
         step=told,
         stop=lambda: request.asked,
-        saving=saving,
+        saving=request.listen,
     )

@@ -7,7 +7,7 @@ from onnxprune.cli.format import percent, si, size
 from onnxprune.search import Progress
 
 FRACTIONS = ("top1", "top5", "agreement")
-QUANTITIES = {"macs": "MACs", "params": "params", "bytes": "bytes"}
+QUANTITIES = {"macs": "MACs", "params": "params", "bytes": "bytes", "latency_ns": "latency"}
 
 
 def progress_text(progress: Progress) -> str:
@@ -57,7 +57,8 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
     output.table(["", *splits, "MACs", "params", "weights"], rows)
     for target in summary["targets"]:
         state = "met" if target["met"] else "MISSED"
-        output.line(f"target {target['target']}: {state}, {percent(target['share'], 1)} left")
+        told = target.get("measured") or f"{percent(target['share'], 1)} left"
+        output.line(f"target {target['target']}: {state}, {told}")
     came = best["note"] if best["episode"] is None else f"episode {best['episode']}, {best['note']}"
     output.line(
         f"best of {history['evaluations']} evaluations ({history['distinct']} different masks): {came}"

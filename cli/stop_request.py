@@ -31,6 +31,10 @@ class StopRequest:
     def exit_code(self) -> int:
         return EXIT_CODES[self.number or signal.SIGINT]
 
+    def listen(self, heard: bool) -> None:
+        """Whether someone looks from now on, in place."""
+        self.listening = heard
+
     def take(self, number: int, _frame: object) -> None:
         """Remember the signal, or end by an exception."""
         if self.listening and not self.asked:

@@ -38,6 +38,37 @@ class Costs:
     params: Counts
     bytes: Counts
 
+    def at(self, row: int) -> Cost:
+        """The cost of one of them."""
+        return Cost(int(self.macs[row]), int(self.params[row]), int(self.bytes[row]))
+
+
+@dataclass(frozen=True)
+class TimedCost(Cost):
+    """With the latency that a table of measurements gives, in nanoseconds; see `onnxprune.latency`."""
+
+    latency_ns: int
+
+
+@dataclass(frozen=True)
+class TimedCosts(Costs):
+    """The same for a batch of masks: arrays (B,)."""
+
+    latency_ns: Counts
+
+    def at(self, row: int) -> TimedCost:
+        """The cost of one of them."""
+        return TimedCost(**vars(super().at(row)), latency_ns=int(self.latency_ns[row]))
+
+
+def cost_from(document: Mapping[str, int]) -> Cost:
+    """The cost whose `vars` these are.
+
+    Raises:
+        TypeError: Something else.
+    """
+    return TimedCost(**document) if "latency_ns" in document else Cost(**document)
+
 
 @dataclass(frozen=True)
 class Extents:
@@ -159,8 +190,7 @@ class CostModel:
 
     def count(self, masks: Mapping[str, NDArray[np.bool_]]) -> Cost:
         """The cost that the pruned model will have."""
-        costs = self.count_kept(self.kept_counts(masks)[None])
-        return Cost(int(costs.macs[0]), int(costs.params[0]), int(costs.bytes[0]))
+        return self.count_kept(self.kept_counts(masks)[None]).at(0)
 
     def macs_by_node(self, masks: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
         """MACs of each contracting node."""

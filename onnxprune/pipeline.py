@@ -3,7 +3,7 @@
 model.onnx -> load_graph -> find_groups -> masks -> prune -> verify -> save
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,18 @@ from onnx import ModelProto
 from onnxprune.allocation import allocate
 from onnxprune.cost import Cost, CostModel
 from onnxprune.criteria import Feed, score
-from onnxprune.errors import ModelError, UnsupportedError
+from onnxprune.errors import ModelError, TargetError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.explain import explain
 from onnxprune.groups.restrict import restrict
+from onnxprune.latency import (
+    Confirmed,
+    RuntimeWatch,
+    TimedCostModel,
+    WatchOptions,
+    choose_confirmed,
+    cost_model_for,
+)
 from onnxprune.masks import Masks, masks_hash, model_hash
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.onnx_file.external import external_locations
@@ -43,6 +51,7 @@ class PruneOptions:
         shapes: Extents to assume for free inputs, by name.
         seed: Of criteria that draw.
         provenance: Write version, masks hash and parent sha256 into the model's metadata.
+        latency: How it is measured, where the target bounds it.
     """
 
     target: Target
@@ -55,6 +64,15 @@ class PruneOptions:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
     provenance: bool = True
+    latency: WatchOptions = field(default_factory=WatchOptions)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Masks, and what was measured of them where the latency is bounded."""
+
+    masks: Masks
+    confirmed: Confirmed | None = None
 
 
 @dataclass(frozen=True)
@@ -116,18 +134,49 @@ def require_prunable(groups: Groups) -> None:
     )
 
 
-def choose_masks(groups: Groups, options: PruneOptions, *, feeds: Iterable[Feed] | None = None) -> Masks:
-    """Masks by a criterion and an allocation that meet the target.
+def choose_masks(
+    groups: Groups,
+    options: PruneOptions,
+    *,
+    feeds: Iterable[Feed] | None = None,
+    cost_model: CostModel | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Chosen:
+    """Masks by a criterion and an allocation that meet the target; a bound on the latency by measurement.
+
+    Args:
+        groups: Of the original.
+        options: What to reach and how.
+        feeds: Calibration inputs for criteria that need some.
+        cost_model: From `cost_model_for`, where it was made already.
+        tell: Called with what was measured of masks that miss a bound on the latency.
 
     Raises:
         TargetError: E701, before any scoring, where no masks meet the target.
     """
-    cost_model = CostModel(groups)
-    require_reachable(cost_model, target=options.target, constraints=options.constraints)
+    target, constraints = options.target, options.constraints
+    cost_model = cost_model or cost_model_for(groups, target, constraints, options.latency)
+    require_reachable(cost_model, target=target, constraints=constraints)
     scores = score(groups, options.criterion, feeds=feeds, seed=options.seed)
-    return allocate(
-        scores, cost_model, target=options.target, constraints=options.constraints, how=options.allocation
-    )
+
+    def choose(model: CostModel) -> Masks:
+        return allocate(scores, model, target=target, constraints=constraints, how=options.allocation)
+
+    if not isinstance(cost_model, TimedCostModel):
+        return Chosen(choose(cost_model))
+    watch = RuntimeWatch(groups, options.latency)
+    found = choose_confirmed(choose, cost_model, target, watch, tell=tell)
+    return Chosen(found.masks, found.confirmed)
+
+
+def require_confirmed(chosen: Chosen, target: Target) -> None:
+    """Raises: TargetError: E702, the masks were measured and take longer than the target allows."""
+    if chosen.confirmed is not None and not chosen.confirmed.met:
+        raise TargetError(
+            "E702",
+            f"{target} was missed: measured {chosen.confirmed}",
+            hint="the nearest was written; ask for more, or measure on a quieter machine",
+        )
 
 
 def write_pruned(
@@ -240,8 +289,15 @@ def prune_file(
         feeds: Calibration inputs for criteria that need some.
         samples: Inputs for the proof; random ones otherwise.
         force: Replace an existing file.
+
+    Raises:
+        TargetError: E701, no masks meet the target; E702, none were measured to, and the nearest was written.
     """
     check_output(out, force)
     groups = load_groups(source, options)
-    masks = choose_masks(groups, options, feeds=feeds)
-    return write_pruned(groups, masks, out, samples=samples, provenance=options.provenance, force=force)
+    chosen = choose_masks(groups, options, feeds=feeds)
+    pruned = write_pruned(
+        groups, chosen.masks, out, samples=samples, provenance=options.provenance, force=force
+    )
+    require_confirmed(chosen, options.target)
+    return pruned

@@ -18,7 +18,7 @@ FLOORS = {
     4: {"masks"},
     5: {"activations", "cost", "pruning", "verification", "measurement"},
     6: {"target", "calibration"},
-    7: {"criteria", "allocation", "reconstruction", "distillation", "environment", "observation"},
+    7: {"criteria", "allocation", "reconstruction", "distillation", "environment", "observation", "latency"},
     8: {"pipeline", "agents", "evaluation"},
     9: {"search", "report"},
     10: {"compression"},
@@ -27,7 +27,7 @@ FLOORS = {
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
-TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "search"}
+TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "runs", "search"}
 TORCH_NAMES = {"torch", "torch_geometric", "onnxscript"}
 
 

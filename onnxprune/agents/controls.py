@@ -14,17 +14,18 @@ from onnxprune.masks import Masks, masks_hash
 
 
 def worth(outcome: Outcome) -> float:
-    """The accuracy of masks that meet the target; what failed or does not is worth less than anything."""
+    """The accuracy of masks that meet the target; what does not, failed or was given up is worth nothing."""
     accuracy = outcome.accuracy
-    usable = accuracy is not None and isfinite(accuracy) and outcome.feasible
+    usable = accuracy is not None and isfinite(accuracy) and outcome.feasible and not outcome.given_up
     return float(accuracy) if usable and accuracy is not None else -inf
 
 
 class Control(Agent):
     """A search without a network.
 
-    A control says with `proposals` what to try, and learns in `tell`. All that changes while it runs lies in
-    `rng` and in the attributes that `KEPT` names: numbers, strings, arrays, lists and dicts.
+    A control says with `proposals` what to try, and learns in `tell` from what was scored on all rows. All
+    that changes while it runs lies in `rng` and in the attributes that `KEPT` names: numbers, strings,
+    arrays, lists and dicts.
 
     Attributes:
         TRIES: So many proposals in a row that are not new end an `ask`.

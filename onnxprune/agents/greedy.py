@@ -1,7 +1,7 @@
 """Greedy by sensitivity: how much each group suffers alone decides how much it keeps beside the others.
 
-First every group is pruned by itself to a few kept counts, for its curve of losses (Li et al., Pruning
-Filters for Efficient ConvNets, ICLR 2017). Where it falls convexly, each channel avoids a known loss; divided
+Every group is pruned by itself to a few kept counts, for its curve of losses (Li et al., Pruning Filters for
+Efficient ConvNets, ICLR 2017). Where it falls convexly, each channel avoids a known loss; divided
 by what the channel costs, that is a preference comparable over groups, and the projection is the greedy
 solution of the knapsack that follows. As losses do not simply add up, a few exponents are tried. Then, from
 the best so far, one aligned step goes from one group to another, the most promising pair first, and the first
@@ -84,6 +84,7 @@ class Greedy(Control):
         self.here: dict[str, int] = {}  # the same from the best so far
 
     def proposals(self) -> Iterator[Candidate]:
+        yield from self.listed()  # first the starts: probes meet no target, and the budget may end with them
         while self.probes:
             group, kept = self.probes.pop(0)
             self.waiting += 1
@@ -91,17 +92,19 @@ class Greedy(Control):
                 yield Candidate(all_true(self.problem.groups), PROBE)
             else:
                 yield Candidate(probe_masks(self.space, group, kept), PROBE)
-        while self.pending:
-            yield Candidate(self.pending.pop(0), "start")
         if self.waiting:
             return  # what comes next depends on them
         if not self.composed:
             curves = self.curves()
             self.pending = [composed(self.space, curves, loss_power=a, cost_power=b) for a, b in POWERS]
             self.composed = True
-        while self.pending:
-            yield Candidate(self.pending.pop(0), "curves")
+        yield from self.listed()
         yield from self.local()
+
+    def listed(self) -> Iterator[Candidate]:
+        """What is pending: the starts, later what follows from the curves."""
+        while self.pending:
+            yield Candidate(self.pending.pop(0), "curves" if self.composed else "start")
 
     def curves(self) -> list[Floats]:
         """For each group its loss at every kept count, from the probes."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from onnxprune.agents.space import Counts, Space
+from onnxprune.agents.space import Space
 from onnxprune.agents.types import Floats
 from onnxprune.masks import Masks, all_true
 from onnxprune.target.projection import best
@@ -21,7 +21,7 @@ def plan_probes(space: Space, *, levels: int, count: int) -> list[tuple[int, int
     order of what they can save.
     """
     lowest = np.array([rungs[0] for rungs in space.rungs])
-    saved = unit_costs(space, space.channels) * (space.channels - lowest)
+    saved = space.unit_costs(space.channels) * (space.channels - lowest)
     order = np.argsort(-saved, kind="stable").tolist()
     levels = min(levels, max(1, count // max(1, len(order))))
     chosen: list[list[int]] = []
@@ -42,22 +42,6 @@ def probe_masks(space: Space, group: int, kept: int) -> Masks:
     order = space.problem.order
     name = order.names[group]
     return {**all_true(space.problem.groups), name: best(-order.split(space.prior)[name], kept)}
-
-
-def unit_costs(space: Space, kept: Counts) -> Floats:
-    """(G,) what one channel of each group costs, as a share of the bounds, where these counts are kept."""
-    problem = space.problem
-    model = problem.cost_model
-    where = np.array([model.names.index(name) for name in problem.order.names], np.int64)
-    whole = model.channels.copy()
-    whole[where] = kept
-    lowered = np.tile(whole, (len(where) + 1, 1))
-    lowered[np.arange(len(where)), where] = np.maximum(0, kept - 1)
-    costs = model.count_kept(lowered)
-    limits = problem.target.limits(problem.whole) or {"macs": max(1, problem.whole.macs)}
-    shares = [getattr(costs, name) / max(1, limit) for name, limit in limits.items()]
-    total = np.sum(shares, 0)
-    return np.asarray(np.maximum(total[-1] - total[:-1], TINY))
 
 
 def loss_curves(space: Space, points: Points) -> list[Floats]:
@@ -107,7 +91,7 @@ def composed(space: Space, curves: Sequence[Floats], *, loss_power: float, cost_
     kept = space.channels
     masks: Masks = {}
     for _ in range(3):
-        costs = unit_costs(space, kept) ** cost_power
+        costs = space.unit_costs(kept) ** cost_power
         preferences = []
         for group, name in enumerate(space.problem.order.names):
             avoided = np.maximum(-np.diff(curves[group]), TINY) ** loss_power / costs[group]

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.types import Floats, Problem
 from onnxprune.allocation import ALLOCATIONS, places
+from onnxprune.cost import Costs
 from onnxprune.masks import Masks, masks_hash
 
 Counts = NDArray[np.int64]
 TINY = 1e-6
+LEAST_COST = 1e-12
 FAR = 1e9  # further apart than any two preferences
 
 
@@ -103,6 +105,22 @@ class Space:
     def ratios(self, masks: Mapping[str, NDArray[np.bool_]]) -> Floats:
         """(G,) keep ratios."""
         return self.kept(masks) / self.channels
+
+    def costs(self, kept: Counts) -> Costs:
+        """(B, G) kept counts of the prunable groups -> the costs of the models that keep them."""
+        model = self.problem.cost_model
+        whole = np.tile(model.channels, (len(kept), 1))
+        whole[:, [model.names.index(name) for name in self.problem.order.names]] = kept
+        return model.count_kept(whole)
+
+    def unit_costs(self, kept: Counts) -> Floats:
+        """(G,) what one channel of each group costs where these counts are kept, as a share of the bounds."""
+        lowered = np.tile(kept, (len(kept) + 1, 1))
+        lowered[np.arange(len(kept)), np.arange(len(kept))] = np.maximum(0, kept - 1)
+        costs = self.costs(lowered)
+        limits = self.problem.limits or {"macs": max(1, self.problem.whole.macs)}
+        total = np.sum([getattr(costs, name) / max(1, limit) for name, limit in limits.items()], 0)
+        return np.asarray(np.maximum(total[-1] - total[:-1], LEAST_COST))
 
     def row(self, masks: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
         """(C,) keep bits."""

@@ -6,7 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
-from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search
+from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search, rl_pruner
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
@@ -22,12 +22,14 @@ class AgentKind:
         make: From the problem and options by name, None for the defaults.
         help: One line.
         needs_torch: Torch and torch-geometric must be installed.
+        variants: Values of its option `variant`, where what was published and what is right differ.
     """
 
     name: str
     make: Make
     help: str
     needs_torch: bool = False
+    variants: tuple[str, ...] = ()
 
 
 def gat_ppo(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
@@ -47,13 +49,25 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
 
 KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
-    AgentKind("gnn-rl", gnn_rl, "graph convolution on two levels, learns keep ratios step by step", True),
+    AgentKind(
+        "gnn-rl",
+        gnn_rl,
+        "graph convolution on two levels, learns keep ratios step by step",
+        needs_torch=True,
+        variants=("fixed", "paper"),
+    ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),
     AgentKind("cross-entropy", cross_entropy.make, "a Gaussian over keep ratios, fitted to the elite"),
     AgentKind("annealing", annealing.make, "small moves, worse ones accepted less and less"),
     AgentKind("evolution", evolution.make, "a population of masks: crossover, mutation, the best survive"),
+    AgentKind(
+        "rl-pruner",
+        rl_pruner.make,
+        "pruning steps, shared out by a policy over the groups",
+        variants=("fixed", "paper"),
+    ),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")
         for how in ALLOCATIONS

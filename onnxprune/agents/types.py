@@ -68,8 +68,10 @@ class Outcome:
         accuracy: By the search's metric on the reward split, larger is better; None where scoring failed.
         violation: By how much the worst bound is exceeded, as a share of it; 0 where all hold.
         cost: As counted.
-        rows: Samples that `accuracy` stands for; fewer than all where the candidate was given up early.
+        rows: Samples that `accuracy` stands for.
         error: Why scoring failed.
+        given_up: It was given up early: `accuracy` is an estimate, surely below the median of late. It may
+            teach, but is never a best.
     """
 
     accuracy: float | None
@@ -77,6 +79,7 @@ class Outcome:
     cost: Cost
     rows: int = 0
     error: str = ""
+    given_up: bool = False
 
     @property
     def feasible(self) -> bool:

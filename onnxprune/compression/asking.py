@@ -6,11 +6,11 @@ from typing import Any
 from onnxprune.agents.table import AGENTS
 from onnxprune.compression.inputs import Parts
 from onnxprune.compression.options import CompressOptions
-from onnxprune.groups import Groups
+from onnxprune.cost import CostModel
 from onnxprune.runs.parts import FitAndSearch
 from onnxprune.search import Opened, SearchOptions
 from onnxprune.search.inputs import missing_packages
-from onnxprune.search.options import ChannelSettings, EvaluateSettings
+from onnxprune.search.options import ChannelSettings, EvaluateSettings, LatencySettings
 
 NONE = "none"
 PREFERRED = ("gat-ppo", "cross-entropy")  # by falling promise; the last needs nothing
@@ -39,6 +39,8 @@ def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
         return Asked(agent, "not asked for" if agent == NONE else "")
     if options.prune.allocation != "auto":
         return Asked(NONE, f"the allocation {options.prune.allocation} was asked for")
+    if options.search.init_policy is not None:
+        return Asked(PREFERRED[0])  # no other could begin with it
     rows = parts.search.count
     if rows is not None and rows < LEAST_ROWS:
         return Asked(NONE, f"the search part has only {rows} samples", limits=True)
@@ -57,6 +59,7 @@ def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
 def search_options(options: CompressOptions, agent: str) -> SearchOptions:
     """What the search is asked for: the same channels and samples as the whole run."""
     settings, prune = options.search, options.prune
+    channels = ChannelSettings(**{one.name: getattr(prune, one.name) for one in fields(ChannelSettings)})
     apart = options.test is not None and options.test != options.data
     return SearchOptions(
         options.model,
@@ -64,18 +67,22 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
         options.target,
         agent=agent,
         agent_option=settings.agent_option,
+        variant=settings.variant,
         reward=settings.reward,
+        init_policy=settings.init_policy,
+        freeze_encoder=settings.freeze_encoder,
         prior=prune.criterion,
         evaluations=settings.evaluations,
         batch=settings.batch,
         budget=settings.budget,
         seed=options.seed,
         workers=settings.workers,
+        scheduler=settings.scheduler,
         map=options.map,
         samples=options.samples,
         holdout=not apart,
         shape=options.shape,
-        channels=ChannelSettings(**{one.name: getattr(prune, one.name) for one in fields(ChannelSettings)}),
+        channels=channels,
         evaluate=EvaluateSettings(
             metric=options.measure.metric,
             repair=repair_of(options),
@@ -83,6 +90,7 @@ def search_options(options: CompressOptions, agent: str) -> SearchOptions:
             calibration_rows=settings.calibration_rows,
             race=settings.race,
         ),
+        latency=LatencySettings(options.measure.threads, cache=options.measure.latency_cache),
         images=options.images,
     )
 
@@ -94,7 +102,8 @@ def repair_of(options: CompressOptions) -> str:
     return "least-squares" if options.distill.enabled else "none"
 
 
-def opened_for(groups: Groups, parts: Parts, sha256: dict[str, Any]) -> Opened:
+def opened_for(cost_model: CostModel, parts: Parts, sha256: dict[str, Any]) -> Opened:
     """What the run has open; the test part is not handed on."""
-    own = {"model": sha256["model"], "data": sha256["data"], "init_policy": None}
-    return Opened(groups, FitAndSearch(parts.fit, parts.search, parts.told), own)
+    own = {name: sha256.get(name) for name in ("model", "data", "init_policy")}
+    samples = FitAndSearch(parts.fit, parts.search, parts.told)
+    return Opened(cost_model.groups, samples, own, cost_model)

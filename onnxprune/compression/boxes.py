@@ -18,11 +18,13 @@ from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples, choose
 from onnxprune.groups import Groups
+from onnxprune.latency import RuntimeWatch, TimedCostModel, confirm, judged
+from onnxprune.latency.run_file import read_table
 from onnxprune.masks import Masks, load_masks, save_masks
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
-from onnxprune.pipeline import PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
+from onnxprune.pipeline import Chosen, PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
 from onnxprune.runs.folder import RunFolder, write_json
@@ -43,6 +45,7 @@ class Work:
         options: Of the run.
         run: Its folder.
         groups: Of the original.
+        cost_model: Of the groups; it knows the latency where the target bounds it.
         parts: The samples.
         asked: Who chooses the masks.
         listener: Who is told.
@@ -51,6 +54,7 @@ class Work:
     options: CompressOptions
     run: RunFolder
     groups: Groups
+    cost_model: CostModel
     parts: Parts
     asked: Asked
     listener: Listener
@@ -88,10 +92,14 @@ def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> W
 
     Raises:
         ModelError, UnsupportedError, DataError: They cannot be used.
+        UsageError: E208, what was measured of the latency is missing or damaged.
     """
-    groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
+    asked = prune_options(options, options.prune.criterion)
+    groups = load_groups(Path(options.model), asked)
+    table = read_table(run, asked.target)
+    cost_model = CostModel(groups) if table is None else TimedCostModel(groups, table)
     parts = open_parts(options, groups.graph)
-    return Work(options, run, groups, parts, asked_agent(options, parts), listener)
+    return Work(options, run, groups, cost_model, parts, asked_agent(options, parts), listener)
 
 
 Function = Callable[[Work], tuple[str, ...]]
@@ -122,7 +130,7 @@ def feeds_of(samples: Samples, size: int) -> Iterator[Feed]:
 
 def inspect_box(work: Work) -> tuple[str, ...]:
     """groups.json: what can go, and why the rest cannot; the target is checked before any work."""
-    cost, options = CostModel(work.groups), work.pruning
+    cost, options = work.cost_model, work.pruning
     require_reachable(cost, target=options.target, constraints=options.constraints)
     document = {
         "cost": vars(cost.count({})),
@@ -140,12 +148,14 @@ def inspect_box(work: Work) -> tuple[str, ...]:
 def prune_box(work: Work) -> tuple[str, ...]:
     """masks.json and pruned.onnx, proven."""
     options = work.pruning
-    masks = load_masks(work.at(SEARCHED), work.groups) if work.searched else chosen_masks(work)
+    chosen = searched_masks(work) if work.searched else chosen_masks(work)
+    masks = chosen.masks
     result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
     for check in result.report.skipped:
         work.listener.warn(f"W801: not proven: {check.name}: {check.detail}")
-    for warning in result.warnings:
+    measured = () if chosen.confirmed is None else chosen.confirmed.beside.warnings
+    for warning in (*result.warnings, *measured):
         work.listener.warn(warning)
     document = {
         "criterion": work.criterion,
@@ -154,16 +164,29 @@ def prune_box(work: Work) -> tuple[str, ...]:
         "constraints": str(options.constraints),
         "before": vars(result.before),
         "after": vars(result.after),
+        "targets": judged(options.target, result.before, result.after, chosen.confirmed),
+        "latency": None if chosen.confirmed is None else chosen.confirmed.to_json(),
         "verification": result.report.to_json(),
     }
     write_json(work.at("prune.json"), document)
     return ("masks.json", "prune.json", *with_weights(work, "pruned.onnx"))
 
 
-def chosen_masks(work: Work) -> Masks:
+def searched_masks(work: Work) -> Chosen:
+    """The masks that the search has left; measured once more, where the latency is bounded."""
+    masks, options = load_masks(work.at(SEARCHED), work.groups), work.pruning
+    if not options.target.times:
+        return Chosen(masks)
+    (found,) = confirm([masks], options.target, RuntimeWatch(work.groups, options.latency))
+    return Chosen(masks, found)
+
+
+def chosen_masks(work: Work) -> Chosen:
     """The masks by criterion and allocation alone."""
     feeds = feeds_of(work.calibration(), CALIBRATION_BATCH) if needs_data(work.criterion) else None
-    return choose_masks(work.groups, work.pruning, feeds=feeds)
+    return choose_masks(
+        work.groups, work.pruning, feeds=feeds, cost_model=work.cost_model, tell=work.listener.note
+    )
 
 
 def proof_of(work: Work) -> list[Feed]:

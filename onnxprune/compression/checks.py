@@ -1,14 +1,13 @@
 """What is checked before there is a run: nothing that can be known at once may come up after hours."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import onnxruntime
 
 from onnxprune.agents.table import AGENTS
 from onnxprune.allocation import ALLOCATIONS
-from onnxprune.compression.asking import NONE, asked_agent, opened_for, search_options
+from onnxprune.compression.asking import NONE, PREFERRED, asked_agent, opened_for, search_options
 from onnxprune.compression.config import values_of
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
@@ -21,7 +20,7 @@ from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.reconstruction import METHODS
 from onnxprune.search.inputs import check_values as check_search_values
-from onnxprune.search.inputs import kind_of, require_packages
+from onnxprune.search.inputs import require_known, require_packages
 from onnxprune.search.searching import check_search
 from onnxprune.target import require_reachable
 
@@ -43,21 +42,21 @@ LEAST = (
 def check_values(options: CompressOptions) -> None:
     """Raises: UsageError: E201, a name that is not known or a number out of its range."""
     for option, name, known in named(options):
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-            raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
+        require_known(option, name, known)
     values = values_of(options)
     for key, option, least in LEAST:
         value = values[key]
         if value is not None and not value >= least:  # also what is no number
             raise UsageError("E201", f"{option} {value:g}: must be at least {least}")
     check_one_chooses(options)
+    agent = options.search.agent
+    if agent != NONE:
+        check_search_values(search_options(options, PREFERRED[0] if agent == "auto" else agent))
     requested_providers(options.measure.provider, onnxruntime.get_available_providers())
 
 
 def check_one_chooses(options: CompressOptions) -> None:
-    """Raises: UsageError: E201, an agent that searches, and an allocation that it would not heed."""
+    """Raises: UsageError: E201, an allocation that the agent would not heed, or a policy without an agent."""
     agent, allocation = options.search.agent, options.prune.allocation
     if agent not in ("auto", NONE) and allocation != "auto":
         raise UsageError(
@@ -65,23 +64,31 @@ def check_one_chooses(options: CompressOptions) -> None:
             f"--allocation {allocation} is for --agent none; {agent} decides how much of each group goes",
             hint=f"leave one of them out; --agent {allocation} is that allocation as an agent",
         )
+    policy, alone = options.search.init_policy, agent == NONE or allocation != "auto"
+    if policy is not None and alone:
+        raise UsageError(
+            "E201",
+            f"--init-policy {policy} is for an agent that searches, and here none does",
+            hint="leave it out, or --allocation and --agent none",
+        )
 
 
-def check_searching(options: CompressOptions, groups: Groups, parts: Parts, sha256: dict[str, Any]) -> None:
+def check_searching(
+    options: CompressOptions, cost_model: CostModel, parts: Parts, sha256: dict[str, Any]
+) -> None:
     """Whether the agent can search, where one is to.
 
     Raises:
         UsageError: E201, E202, an option that the agent does not have, or a value that it refuses.
-        RuntimeProblem: E603, it needs a package that is not there.
+        RuntimeProblem: E603, it or its scheduler needs a package that is not there.
         DataError: E504, too few samples.
     """
     agent = asked_agent(options, parts).agent
     if agent == NONE:
         return
     wanted = search_options(options, agent)
-    check_search_values(wanted)
-    require_packages(kind_of(agent))
-    check_search(wanted, opened_for(groups, parts, sha256))
+    require_packages(wanted)
+    check_search(wanted, opened_for(cost_model, parts, sha256))
 
 
 def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -93,9 +100,9 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:
-    """Raises: TargetError: E701, no masks meet the target."""
+    """Raises: TargetError: E701, no masks meet what of the target needs no measuring."""
     asked = prune_options(options, options.prune.criterion)
-    require_reachable(CostModel(groups), target=asked.target, constraints=asked.constraints)
+    require_reachable(CostModel(groups), target=asked.target.counted, constraints=asked.constraints)
 
 
 def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:

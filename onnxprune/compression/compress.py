@@ -26,17 +26,30 @@ from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
 from onnxprune.compression.report import report_box
 from onnxprune.compression.searching import search_box
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
-from onnxprune.errors import OnnxPruneError, UsageError
+from onnxprune.errors import OnnxPruneError, TargetError
+from onnxprune.latency import Step, ignore
+from onnxprune.latency.run_file import write_table
 from onnxprune.measurement.choice import choose_metric
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import data_path
 from onnxprune.pipeline import load_groups
-from onnxprune.runs.begin import Asked, first_record, require_apart, whole_path
-from onnxprune.runs.config import first_difference
-from onnxprune.runs.folder import CONFIG, RunFolder, check_new, clear, half_written, locked, make_run, now
-from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.begin import Asked, first_record, options_again, require_apart, whole_path
+from onnxprune.runs.folder import (
+    CONFIG,
+    RunFolder,
+    check_new,
+    clear,
+    half_written,
+    locked,
+    make_run,
+    now,
+    read_json,
+)
+from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
+from onnxprune.search.inputs import counting
 
 PRUNED = ("masks.json", "pruned.onnx")
+MEASURED = "measurement.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
 BOXES = (
     Box("inspect", (), inspect_box),
@@ -51,7 +64,7 @@ BOXES = (
     Box(
         "report",
         (
-            *("groups.json", RESULT, "masks.json", "choice.json", "measurement.json"),
+            *("groups.json", RESULT, "masks.json", "choice.json", MEASURED),
             *("latency.json", "distill.json"),
         ),
         report_box,
@@ -61,8 +74,22 @@ BOXES = (
 FORGIVEN = {"reconstruct": {"E406", "E802"}, "distill": {"E406", "E508", "E703", "E802"}}
 
 
-def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force: bool = False) -> RunFolder:
+def start(
+    options: CompressOptions,
+    folder: Path,
+    argv: Sequence[str],
+    *,
+    force: bool = False,
+    progress: Step = ignore,
+) -> RunFolder:
     """A new run in a folder; everything that can be checked is checked before there is one.
+
+    Args:
+        options: What decides the run.
+        folder: Of the run.
+        argv: Words of the command line, for the record.
+        force: Replace a run that lies there.
+        progress: Called with what was measured so far, where the target bounds the latency.
 
     Raises:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
@@ -74,7 +101,7 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    require_apart((options.model, options.data, options.test), folder, OURS)
+    require_apart((options.model, options.data, options.test, options.search.init_policy), folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -85,18 +112,23 @@ def start(options: CompressOptions, folder: Path, argv: Sequence[str], *, force:
     check_distinct(options, inputs)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
-    check_searching(options, groups, parts, inputs)
+    cost_model = counting(groups, prune_options(options, options.prune.criterion), progress)
+    check_searching(options, cost_model, parts, inputs)
     asked = Asked(COMMAND, argv, options.seed, inputs, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
     write_config(run.path / CONFIG, options)
+    write_table(run, cost_model)
     return run
 
 
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
-    test = None if options.test is None else whole_path(options.test)
-    return replace(options, model=model, data=data, test=test)
+    test, policy, cache = options.test, options.search.init_policy, options.measure.latency_cache
+    test, policy, cache = (None if spec is None else whole_path(spec) for spec in (test, policy, cache))
+    search = replace(options.search, init_policy=policy)
+    measure = replace(options.measure, latency_cache=cache)
+    return replace(options, model=model, data=data, test=test, search=search, measure=measure)
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
@@ -111,15 +143,7 @@ def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
         UsageError: E208, no run, or one with another option, model or data.
     """
     run = open_run(folder)
-    made_for = SCHEMA.restored(run.record["options"])
-    again = SCHEMA.values(located(make_options({**made_for, **given})))
-    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
-    difference = first_difference(*fixed)
-    if difference:
-        raise UsageError(
-            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
-        )
-    options = make_options(again)
+    options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     check_values(options)
     run.record["options"] = SCHEMA.recorded(options)
     return run
@@ -138,6 +162,7 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     Raises:
         UsageError: E208, the model or the samples are not those that the run was made for.
         OnnxPruneError: What a box met; the boxes before it stay done.
+        TargetError: E702, the pruned model was measured to miss the target; everything was written.
         KeyboardInterrupt: The state is saved.
     """
     listener = recording(run, listener or Listener())
@@ -153,24 +178,29 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
             listener.warn(warning)
         for box in BOXES:
             step(box, work)
+    require_targets(run)
+
+
+def require_targets(run: RunFolder) -> None:
+    """Raises: TargetError: E702, the result misses a bound."""
+    missed = [target for target in read_json(run.path / MEASURED)["targets"] if not target["met"]]
+    if missed:
+        told = "; ".join(target.get("measured") or f"{target['share']:.1%} left" for target in missed)
+        raise TargetError(
+            "E702",
+            f"{' '.join(target['target'] for target in missed)} was missed: {told}",
+            hint="the nearest was written; ask for more, or measure on a quieter machine",
+        )
 
 
 def recording(run: RunFolder, listener: Listener) -> Listener:
     """The listener, with everything written to log.txt and warnings to run.json too."""
 
-    def note(text: str) -> None:
-        run.log(text)
-        listener.note(text)
-
-    def warn(text: str) -> None:
-        run.log(f"warning: {text}")
-        run.warn(text)
-        listener.warn(text)
-
     def box(name: str, state: str) -> None:
         run.log(f"{name}: {state}")
         listener.box(name, state)
 
+    note, warn = logged_note(run, listener.note), logged_warning(run, listener.warn)
     return replace(listener, note=note, warn=warn, box=box)
 
 

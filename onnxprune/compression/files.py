@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from onnxprune.latency.run_file import TABLE
 from onnxprune.runs import folder
 from onnxprune.runs.folder import CONFIG, LOG, RunFolder
 
@@ -10,7 +11,7 @@ SEARCH = "search"  # folder of the search, a run of its own
 SEARCHED, RESULT = f"{SEARCH}/masks.json", f"{SEARCH}/search.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
 OURS = (
-    *(CONFIG, LOG, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
+    *(CONFIG, LOG, TABLE, "groups.json", "baseline.json", "masks.json", "prune.json", "reconstruct.json"),
     *(
         "distill.json",
         "choice.json",

@@ -1,11 +1,13 @@
 """What a run reads: the model, and three parts of the samples that never mix."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from onnxprune.compression.options import CompressOptions
 from onnxprune.data import DataOptions, Samples, choose
 from onnxprune.data.options import Part, parse_images, parse_map, parse_shapes
+from onnxprune.latency import WatchOptions
 from onnxprune.onnx_file import Graph
 from onnxprune.pipeline import PruneOptions
 from onnxprune.runs.identity import data_hash, model_hash
@@ -61,13 +63,24 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
     settings = options.prune
     asked = asked_for(options.target, settings, shape=options.shape, seed=options.seed)
     allocation = ALONE if settings.allocation == "auto" else settings.allocation
-    return replace(asked, criterion=criterion, allocation=allocation)
+    return replace(asked, criterion=criterion, allocation=allocation, latency=watch_options(options))
+
+
+def watch_options(options: CompressOptions) -> WatchOptions:
+    """How latency is measured, where the target bounds it: as at the end."""
+    settings = options.measure
+    folder = None if settings.latency_cache is None else Path(settings.latency_cache)
+    return WatchOptions(settings.provider, threads=settings.threads, folder=folder)
 
 
 def identity(options: CompressOptions, graph: Graph) -> dict[str, Any]:
-    """sha256 of the model with its weights files, and of the samples; None for what a function makes."""
+    """sha256 of the model with its weights files, of the samples, and of a policy to begin with.
+
+    None for what a function makes, and for what is not given.
+    """
+    optional = {"test": options.test, "init_policy": options.search.init_policy}
     return {
         "model": model_hash(graph),
         "data": data_hash(options.data),
-        "test": None if options.test is None else data_hash(options.test),
+        **{name: None if spec is None else data_hash(spec) for name, spec in optional.items()},
     }

@@ -7,7 +7,7 @@ import numpy as np
 
 from onnxprune.compression.boxes import Work, with_weights
 from onnxprune.compression.candidates import Bench, best_of, make_bench, present
-from onnxprune.cost import Cost, CostModel
+from onnxprune.cost import CostModel
 from onnxprune.data import Samples
 from onnxprune.errors import DataError
 from onnxprune.groups import find_groups
@@ -16,7 +16,6 @@ from onnxprune.measurement.choice import choose_metric
 from onnxprune.onnx_file import Graph, load_graph, save_model
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.runs.folder import read_json, write_json
-from onnxprune.target import verdicts
 
 FINAL = "final.onnx"
 
@@ -85,12 +84,11 @@ def measure_box(work: Work) -> tuple[str, ...]:
     models = {"original": model_document(work, work.graph, original)}
     for name, path in present(work.run.path).items():
         models[name] = model_document(work, load_graph(path, shapes=work.pruning.shapes), judge.measure(path))
-    costs = Cost(**models["original"]["cost"]), Cost(**models["pruned"]["cost"])
     document = {
         "metric": judge.metric.name,
         "samples": original.samples,
         "provider": original.provider,
-        "targets": verdicts(work.pruning.target, *costs),
+        "targets": read_json(work.at("prune.json"))["targets"],
         "models": models,
     }
     write_json(work.at("measurement.json"), document)

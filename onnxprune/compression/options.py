@@ -28,26 +28,34 @@ class SearchSettings:
         agent: A name of `AGENTS`; none: criterion and allocation alone; auto: none where an allocation is
             named, else gat-ppo, or cross-entropy where a package that it needs is not installed.
         agent_option: KEY=VALUE, options of the agent.
+        variant: Of agents that come as published and repaired, paper or fixed; None for the agent's default.
         evaluations: Candidates to evaluate.
         batch: Candidates of one update of the agent.
         budget: Time after which no further batch begins, such as 20m; None: no limit.
-        reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        reward: Of agents that learn from rewards, which kind; None for the agent's default.
+        init_policy: File of a policy to begin with; auto then is gat-ppo.
+        freeze_encoder: Only the policy's heads learn.
         reward_rows: Samples that candidates are judged on at most; None: half of the search part.
         calibration_rows: Samples of the fit part, for repairs and criteria.
         race: Give up candidates that fall behind early.
         workers: Processes that evaluate; 0: this one.
+        scheduler: Address of a Dask scheduler whose workers evaluate.
     """
 
     agent: str = "auto"
     agent_option: tuple[str, ...] = ()
+    variant: str | None = None
     evaluations: int = 256
     batch: int = 16
     budget: str | None = None
     reward: str | None = None
+    init_policy: str | None = None
+    freeze_encoder: bool = False
     reward_rows: int | None = None
     calibration_rows: int = 1024
     race: bool = True
     workers: int = 0
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +116,15 @@ class MeasureSettings:
         provider: Execution provider.
         threads: Of one operator.
         seconds: Of counted runs in all.
+        latency_cache: Folder of times measured before, where the target bounds the latency; None:
+            $ONNXPRUNE_CACHE, or the user's cache.
     """
 
     metric: str = "auto"
     provider: str = "auto"
     threads: int = 1
     seconds: float = 3.0
+    latency_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,7 @@ class CompressOptions:
 
 
 # Decide how long a run takes and where, not what it gives: they may change when it is resumed.
-FREE_ON_RESUME = frozenset({"search.budget", "search.workers"})
+FREE_ON_RESUME = frozenset({"search.budget", "search.workers", "search.scheduler", "measure.latency_cache"})
 SECTIONS: dict[str, type] = {
     "images": ImageText,
     "prune": PruneSettings,

@@ -42,7 +42,8 @@ def verdict(summary: Document) -> Iterator[str]:
     before, after = original["test"][metric], final["test"][metric]
     for target in summary["targets"]:
         state = "met" if target["met"] else "**missed**"
-        yield f"- Target `{target['target']}`: {state}, {100 * target['share']:.1f} % left."
+        told = target.get("measured") or f"{100 * target['share']:.1f} % left"
+        yield f"- Target `{target['target']}`: {state}, {told}."
     yield f"- {metric} on the test part: {figure(metric, after)}, the original's is {figure(metric, before)}."
     yield (
         f"- Latency: {latency['ratio']:.2f}x the original's, {latency['verdict']} "

@@ -20,7 +20,7 @@ def search_box(work: Work) -> tuple[str, ...]:
         work.listener.warn(work.asked.why)
     run = begin(work)
     clear([work.at(SEARCHED)])  # the end is done again where it was not recorded: who knows what it holds
-    search(run, listener_of(work), opened=opened_for(work.groups, work.parts, work.run.record["sha256"]))
+    search(run, listener_of(work), opened=opened_for(work.cost_model, work.parts, work.run.record["sha256"]))
     return (SEARCHED, RESULT)
 
 
@@ -34,7 +34,7 @@ def begin(work: Work) -> RunFolder:
     if not (folder / RECORD).exists():  # killed before it was a run
         clear([folder] if folder.exists() else [])
         options = search_options(work.options, work.asked.agent)
-        opened = opened_for(work.groups, work.parts, work.run.record["sha256"])
+        opened = opened_for(work.cost_model, work.parts, work.run.record["sha256"])
         return start(options, folder, work.run.record["argv"], opened=opened)
     agent = options_of(open_run(folder, COMMAND)).agent
     return resume(folder, SCHEMA.values(search_options(work.options, agent)))

@@ -21,4 +21,4 @@ def write_unsearched(options: CompressOptions, run: RunFolder, out: Path, *, ali
     """
     other = replace(options, prune=replace(options.prune, align=align))
     work = make_work(other, run, Listener())
-    return write_pruned(work.groups, chosen_masks(work), out, samples=proof_of(work), force=True).path
+    return write_pruned(work.groups, chosen_masks(work).masks, out, samples=proof_of(work), force=True).path

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +15,8 @@ from onnxprune.distillation.data import Rows
 from onnxprune.distillation.options import FREE_ON_RESUME, DistillOptions, option_of
 from onnxprune.errors import UsageError
 from onnxprune.onnx_file import Graph
-from onnxprune.onnx_file.saving import disk_errors, flush_folder
 from onnxprune.onnx_file.tensors import is_external
+from onnxprune.runs.folder import write_bytes
 
 NAME = "checkpoint.pt"
 FORMAT = 1
@@ -79,18 +78,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     memory = io.BytesIO()
     torch.save(state, memory)
-    part = path.with_suffix(".part")
-    try:
-        with disk_errors(path, memory.tell()):
-            with part.open("wb") as file:
-                file.write(memory.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            flush_folder(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_bytes(path, memory.getbuffer())
 
 
 def load_checkpoint(path: Path, identity: Identity, device: torch.device) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What a run tells: a row an epoch, in metrics.csv and for TensorBoard."""
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from onnxprune.errors import RuntimeProblem
-from onnxprune.onnx_file.saving import disk_errors
+from onnxprune.runs.board import board
+from onnxprune.runs.folder import write_bytes
 
 METRICS = "metrics.csv"
+UNTOLD = ("epoch", "eta_minutes")  # no curve
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,11 @@ def write_metrics(path: Path, rows: Sequence[EpochRow]) -> None:
     Raises:
         RuntimeProblem: E605, the disk is full.
     """
-    part = path.with_suffix(".csv.part")
-    with disk_errors(path, 1 << 20):
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(EpochRow)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
-        part.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_bytes(path, text.getvalue().encode())
 
 
 def tensorboard(folder: Path) -> Callable[[EpochRow], None]:
@@ -75,21 +74,10 @@ def tensorboard(folder: Path) -> Callable[[EpochRow], None]:
     Raises:
         RuntimeProblem: E603, the package tensorboard is not installed.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise RuntimeProblem(
-            "E603", "tensorboard is not installed", cause=str(error), hint="pip install tensorboard"
-        ) from error
-    writers: list[Any] = []
+    write = board(folder)
 
-    def write(row: EpochRow) -> None:
-        if not writers:
-            writers.append(SummaryWriter(str(folder)))
-        writer = writers[0]
-        for name, value in asdict(row).items():
-            if name not in ("epoch", "eta_minutes") and value is not None:
-                writer.add_scalar(name, value, row.epoch)
-        writer.flush()
+    def write_row(row: EpochRow) -> None:
+        figures = {name: value for name, value in asdict(row).items() if name not in UNTOLD}
+        write({name: value for name, value in figures.items() if value is not None}, row.epoch)
 
-    return write
+    return write_row

@@ -24,7 +24,7 @@ from onnxprune.evaluation.grams import GramOptions, Grams, gather
 from onnxprune.evaluation.pool import Pool, Scored
 from onnxprune.evaluation.repairs import METHODS, Method, Repairs
 from onnxprune.evaluation.spec import EvaluatorSpec
-from onnxprune.evaluation.workers import dask_executor
+from onnxprune.evaluation.workers import check_scheduler, dask_executor
 
 __all__ = [
     "METHODS",
@@ -39,6 +39,7 @@ __all__ = [
     "Pool",
     "Repairs",
     "Scored",
+    "check_scheduler",
     "dask_executor",
     "gather",
     "gram_file",

@@ -11,7 +11,7 @@ from importlib import import_module
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from onnxprune.errors import RuntimeProblem
+from onnxprune.errors import RuntimeProblem, UsageError
 
 Result = TypeVar("Result")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -102,15 +102,15 @@ def waiting_for(futures: Mapping[int, Future[Result]]) -> Iterator[tuple[int, Re
             yield numbers[future], error
 
 
-@contextmanager
-def dask_executor(address: str) -> Iterator[Executor]:
-    """The workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.5:8786.
+def check_scheduler(address: str) -> None:
+    """Whether a Dask scheduler can be asked for at an address; nobody is asked.
 
     Raises:
-        RuntimeProblem: E603, `distributed` is not installed; E607, nothing answers there.
+        RuntimeProblem: E603, `distributed` is not installed.
+        UsageError: E201, it is no address.
     """
     try:
-        distributed = import_module("distributed")
+        comm = import_module("distributed.comm")
     except ImportError as error:
         raise RuntimeProblem(
             "E603",
@@ -119,7 +119,27 @@ def dask_executor(address: str) -> Iterator[Executor]:
             hint='pip install "onnxprune[distributed]"',
         ) from error
     try:
-        client = distributed.Client(address, set_as_default=False, timeout="20s")
+        comm.get_address_host_port(address)
+    except ValueError as error:
+        raise UsageError(
+            "E201",
+            f"{address!r} is no address of a Dask scheduler",
+            cause=str(error),
+            hint="--scheduler tcp://10.0.0.5:8786",
+        ) from error
+
+
+@contextmanager
+def dask_executor(address: str) -> Iterator[Executor]:
+    """The workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.5:8786.
+
+    Raises:
+        RuntimeProblem: E603, `distributed` is not installed; E607, nothing answers there.
+        UsageError: E201, it is no address.
+    """
+    check_scheduler(address)  # a client that cannot begin there would try for long to end
+    try:
+        client = import_module("distributed").Client(address, set_as_default=False, timeout="20s")
     except (OSError, ValueError, TypeError) as error:
         raise RuntimeProblem(
             "E607",

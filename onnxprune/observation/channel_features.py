@@ -77,7 +77,7 @@ def put_sizes(columns: Columns, parts: Parts) -> None:
 def put_cost(columns: Columns, rows: ChannelRows, cost_model: CostModel) -> None:
     """The share of the model's cost that goes with one channel, in place."""
     for name, shares in cost_shares(rows, cost_model).items():
-        columns.put(f"{name} share", log_standardised(shares[rows.group_of]))
+        columns.put(f"{name.removesuffix('_ns')} share", log_standardised(shares[rows.group_of]))
 
 
 def cost_shares(rows: ChannelRows, cost_model: CostModel) -> dict[str, Floats]:
@@ -85,7 +85,7 @@ def cost_shares(rows: ChannelRows, cost_model: CostModel) -> dict[str, Floats]:
     whole = cost_model.channels[None]
     places = np.flatnonzero(np.isin(cost_model.names, rows.order.names))
     every = cost_model.count_kept(whole)
-    shares = {name: np.zeros(len(places)) for name in ("macs", "params", "bytes")}
+    shares = {name: np.zeros(len(places)) for name in vars(every)}
     size = max(1, ROWS // (1 + sum(len(group.members) for group in cost_model.groups)))
     for start in range(0, len(places), size):
         chosen = places[start : start + size]

@@ -1,6 +1,7 @@
 """The integers of a graph that count channels: attributes, shape constants, split sizes, indices."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,17 @@ Bits = NDArray[np.bool_]
 
 def patch_numbers(patch: Patch, groups: Groups, keep: Bits) -> None:
     """Adjust every number that the operators bound to channels, in place."""
+    numbers = find_numbers(groups.graph, groups.findings, groups.host, keep)
+    assert not numbers.wrong, f"numbers that would come out wrong: {numbers.wrong}"
+    put_numbers(patch, groups, keep, numbers.literals)
+
+
+def put_numbers(patch: Patch, groups: Groups, keep: Bits, literals: Mapping[Literal, Any]) -> None:
+    """Adjust attributes, these literals, sizes and indices of the nodes that the findings name, in place."""
     for binding in groups.findings.bindings:
         if isinstance(binding.place, str) and binding.labels is not None and not keep[binding.labels].all():
             patch_attribute(patch, binding, binding.sign * int(keep[binding.labels].sum()) + binding.extra)
-    numbers = find_numbers(groups.graph, groups.findings, groups.host, keep)
-    assert not numbers.wrong, f"numbers that would come out wrong: {numbers.wrong}"
-    patch_literals(patch, groups, numbers.literals)
+    patch_literals(patch, groups, literals)
     for supply in groups.findings.supplies:
         write_counts(patch, supply, keep)
     for pin in groups.findings.pins:
@@ -42,7 +48,7 @@ def patch_attribute(patch: Patch, binding: Binding, value: int) -> None:
     attribute.ints[binding.index] = value
 
 
-def patch_literals(patch: Patch, groups: Groups, literals: dict[Literal, Any]) -> None:
+def patch_literals(patch: Patch, groups: Groups, literals: Mapping[Literal, Any]) -> None:
     """Change single elements of constants, for the edges that bring them in."""
     by_name: dict[str, dict[Edge, NDArray[Any]]] = defaultdict(dict)
     for literal, value in literals.items():

@@ -1,12 +1,13 @@
-"""How a run begins: where what it reads lies, and what is recorded at once."""
+"""How a run begins and goes on: where what it reads lies, and what is recorded at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxprune.errors import UsageError
-from onnxprune.runs.folder import Document, now
+from onnxprune.runs.config import Options, Schema, Values, first_difference
+from onnxprune.runs.folder import Document, RunFolder, now
 from onnxprune.runs.versions import versions
 
 
@@ -67,3 +68,35 @@ def first_record(asked: Asked, processor: Any) -> Document:
         "sha256": asked.sha256,
         "options": asked.options,
     }
+
+
+def options_again(
+    run: RunFolder,
+    schema: Schema[Options],
+    given: Values,
+    *,
+    located: Callable[[Options], Options],
+    free: Collection[str],
+) -> Options:
+    """The options of a run that goes on, with those that were given again.
+
+    Args:
+        run: From `open_run`.
+        schema: Of its options.
+        given: Options that were given again, by key.
+        located: The same options with whole paths.
+        free: Keys that may change.
+
+    Raises:
+        UsageError: E208, another one is not what it was.
+    """
+    made_for = schema.restored(run.record["options"])
+    options = located(schema.make({**made_for, **given}))
+    again = schema.values(options)
+    fixed = [{k: v for k, v in values.items() if k not in free} for values in (made_for, again)]
+    difference = first_difference(*fixed)
+    if difference:
+        raise UsageError(
+            "E208", f"{run.path}: run was made for {difference}", hint="start a new run with another -o"
+        )
+    return options

@@ -18,11 +18,10 @@ from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from onnxprune.errors import UsageError
-from onnxprune.onnx_file.saving import disk_errors
+from onnxprune.runs.folder import RECORD, write_text
 
 Values = dict[str, Any]
 HEADER = "# Every option of this run, as it was resolved; `onnxprune {command} --config` reads it again.\n"
-RECORD = "run.json"
 Options = TypeVar("Options")
 
 
@@ -186,10 +185,7 @@ class Schema(Generic[Options]):
                 section = own
                 lines.append(f"\n[{section}]\n")
             lines.append(f"# {key} is not set\n" if value is None else f"{key} = {toml(value)}\n")
-        part = path.with_name(f".{path.name}.part")
-        with disk_errors(path, 1 << 16):
-            part.write_text("".join(lines), "utf-8")
-            part.replace(path)
+        write_text(path, "".join(lines))
 
 
 def flattened(tables: Mapping[str, Any], keys: Collection[str]) -> Values:

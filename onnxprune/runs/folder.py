@@ -59,15 +59,29 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, atomically; it is on the disk when this returns."""
+    """A text file in UTF-8, as `write_bytes` writes."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """A file, atomically: on the disk when this returns; whatever interrupts it leaves the one before.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+        UsageError: E203, it cannot be written there.
+    """
     part = path.with_name(f".{path.name}.part")
-    with disk_errors(path, len(text)):
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        flush_folder(path.parent)
+    try:
+        with disk_errors(path, len(content)):
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            flush_folder(path.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Document:

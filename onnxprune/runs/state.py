@@ -1,6 +1,6 @@
-"""How a run ends, and whether its inputs are what they were."""
+"""How a run ends, what it tells, and whether its inputs are what they were."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,27 @@ def require_same(run: RunFolder, found: dict[str, Any]) -> None:
                 f"{run.path}: run was made for {name} with sha256 {str(was)[:8]}..., got {got[:8]}...",
                 hint=f"put the old {name} back, or start a new run",
             )
+
+
+def logged_note(run: RunFolder, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """The same, with everything written to log.txt too."""
+
+    def note(text: str) -> None:
+        run.log(text)
+        tell(text)
+
+    return note
+
+
+def logged_warning(run: RunFolder, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """The same, with everything written to log.txt and to run.json too."""
+
+    def warn(text: str) -> None:
+        run.log(f"warning: {text}")
+        run.warn(text)
+        tell(text)
+
+    return warn
 
 
 @contextmanager

@@ -7,7 +7,6 @@ one key that begins with "$" stand for what JSON lacks.
 import importlib
 import io
 import json
-import os
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.errors import UsageError
-from onnxprune.onnx_file.saving import disk_errors, flush_folder
+from onnxprune.runs.folder import write_bytes
 
 FORMAT = 1
 TREE = "tree"
@@ -41,14 +40,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     tree = json.dumps({"format": FORMAT, "state": frozen(state, arrays)})
     memory = io.BytesIO()
     np.savez(memory, **{TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
-    part = path.with_name(f".{path.name}.part")
-    with disk_errors(path, memory.tell()):
-        with part.open("wb") as file:
-            file.write(memory.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        flush_folder(path.parent)
+    write_bytes(path, memory.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from onnxprune.agents.types import Outcome
-from onnxprune.cost import Cost
+from onnxprune.cost import Cost, cost_from
+from onnxprune.environment import FEASIBLE
 from onnxprune.masks import ChannelOrder, Masks
 
 PATIENCE = 3  # failures in a row that end a search
@@ -56,8 +57,8 @@ class Episode:
     cached: bool
 
     @property
-    def outcome(self) -> Outcome:
-        return Outcome(self.accuracy, self.violation, self.cost, self.rows, self.error)
+    def feasible(self) -> bool:
+        return self.violation <= FEASIBLE
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +70,7 @@ class Episode:
         Raises:
             TypeError: Something else.
         """
-        return Episode(**{**document, "cost": Cost(**document["cost"])})
+        return Episode(**{**document, "cost": cost_from(document["cost"])})
 
 
 def pack(masks: Masks, order: ChannelOrder) -> str:
@@ -111,9 +112,17 @@ class History:
             if self.ranked(episode) and better:
                 self.best = episode
 
+    def outcome(self, episode: Episode) -> Outcome:
+        """What an agent is told of an episode."""
+        e = episode
+        return Outcome(e.accuracy, e.violation, e.cost, e.rows, e.error, given_up=self.given_up(e))
+
+    def given_up(self, episode: Episode) -> bool:
+        return 0 < episode.rows < self.rows
+
     def ranked(self, episode: Episode) -> bool:
         """Whether an episode may be the best: scored on all rows, and the target met."""
-        return episode.accuracy is not None and episode.rows >= self.rows and episode.outcome.feasible
+        return episode.accuracy is not None and episode.rows >= self.rows and episode.feasible
 
     def top(self, count: int) -> list[Episode]:
         """The best distinct ones that meet the target; without any the least violation first."""
@@ -142,6 +151,6 @@ class History:
             "distinct": len(self.known),
             "repeated": sum(episode.cached for episode in self.episodes),
             "failed": sum(episode.accuracy is None for episode in self.episodes),
-            "given_up": sum(0 < episode.rows < self.rows for episode in self.known.values()),
-            "infeasible": sum(not episode.outcome.feasible for episode in self.episodes),
+            "given_up": sum(map(self.given_up, self.known.values())),
+            "infeasible": sum(not episode.feasible for episode in self.episodes),
         }

@@ -17,8 +17,17 @@ from onnxprune.data import DataOptions, Samples, choose, split
 from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
 from onnxprune.errors import DataError, RuntimeProblem, UsageError
-from onnxprune.evaluation import METHODS
+from onnxprune.evaluation import METHODS, check_scheduler
 from onnxprune.groups import Groups
+from onnxprune.latency import (
+    LatencyTable,
+    Step,
+    TimedCostModel,
+    WatchOptions,
+    anchored,
+    cost_model_for,
+    ignore,
+)
 from onnxprune.measurement.choice import Metric, choose_metric, require_labels
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.pipeline import PruneOptions, load_groups
@@ -45,11 +54,13 @@ class Opened:
         groups: Of the original.
         parts: Of the samples.
         sha256: As `identity` gives it.
+        cost_model: Of the groups; it knows the latency where the target bounds it.
     """
 
     groups: Groups
     parts: FitAndSearch
     sha256: dict[str, Any]
+    cost_model: CostModel
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Inputs:
         reward: Samples that candidates are judged on.
         selection: Others, on which the best few are compared at the end.
         metric: What accuracy is.
+        cost_model: Of the groups.
     """
 
     options: SearchOptions
@@ -71,16 +83,23 @@ class Inputs:
     reward: Samples
     selection: Samples
     metric: Metric
+    cost_model: CostModel
 
     @property
     def calibration(self) -> Samples:
         return choose(self.fit, self.options.evaluate.calibration_rows, seed=self.options.seed)
 
 
-def open_all(options: SearchOptions) -> Opened:
-    """The model and the samples.
+def open_all(options: SearchOptions, table: LatencyTable | None = None, *, progress: Step = ignore) -> Opened:
+    """The model and the samples; where the target bounds the latency, measured.
+
+    Args:
+        options: Of the run.
+        table: What was measured of the latency before.
+        progress: Called with the points that were measured so far, and all.
 
     Raises:
+        TargetError: E701, no masks meet a bound on the latency.
         ModelError, UnsupportedError, DataError: They cannot be used; E402, nothing can be pruned.
         UsageError: E201, E202, options that make no sense.
     """
@@ -92,7 +111,21 @@ def open_all(options: SearchOptions) -> Opened:
         seed=options.seed,
     )
     parts = open_fit_and_search(options.data, groups.graph.inputs, reading)
-    return Opened(groups, parts, identity(options, groups))
+    asked, sha256 = prune_options(options), identity(options, groups)
+    cost_model = counting(groups, asked, progress) if table is None else TimedCostModel(groups, table)
+    return Opened(groups, parts, sha256, cost_model)
+
+
+def counting(groups: Groups, asked: PruneOptions, progress: Step = ignore) -> CostModel:
+    """What counts the target; where it bounds the latency, measured, and confirmed for a search to rely on.
+
+    Raises:
+        TargetError: E701, no masks meet the target.
+        RuntimeProblem: E601, a required provider does not run; E605, the disk is full.
+    """
+    target, constraints, latency = asked.target, asked.constraints, asked.latency
+    cost_model = cost_model_for(groups, target, constraints, latency, progress=progress)
+    return anchored(cost_model, target, constraints, latency)
 
 
 def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
@@ -120,7 +153,7 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
     require_labels(metric, search, "search", groups.graph)
     if metric.name not in METRICS:
         load_callable(metric.name, code="E506")
-    return Inputs(options, groups, fit, reward, selection, metric)
+    return Inputs(options, groups, fit, reward, selection, metric, opened.cost_model)
 
 
 def prune_options(options: SearchOptions) -> PruneOptions:
@@ -129,7 +162,15 @@ def prune_options(options: SearchOptions) -> PruneOptions:
     Raises:
         UsageError: E202, a target, an alignment or a least share that makes no sense.
     """
-    return asked_for(options.target, options.channels, shape=options.shape, seed=options.seed)
+    asked = asked_for(options.target, options.channels, shape=options.shape, seed=options.seed)
+    settings = options.latency
+    latency = WatchOptions(
+        options.channels.device,
+        require=settings.require,
+        threads=settings.threads,
+        folder=None if settings.cache is None else Path(settings.cache),
+    )
+    return replace(asked, latency=latency)
 
 
 def asked_for(
@@ -168,7 +209,7 @@ def make_problem(inputs: Inputs) -> Problem:
         TargetError: E701, no masks meet the target; states the reachable minimum.
     """
     options, groups = inputs.options, inputs.groups
-    asked, cost_model = prune_options(options), CostModel(groups)
+    asked, cost_model = prune_options(options), inputs.cost_model
 
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
@@ -240,6 +281,8 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
                 "E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1"
             )
         given[key.strip()] = value.strip()
+    if options.variant is not None:
+        given["variant"] = options.variant
     if options.reward is not None:
         given["reward"] = options.reward
     if options.init_policy is not None:
@@ -249,8 +292,16 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
     return given
 
 
-def require_packages(kind: AgentKind) -> None:
-    """Raises: RuntimeProblem: E603, the agent needs what is not installed; before any work."""
+def require_packages(options: SearchOptions) -> None:
+    """Whether all is there that the search needs; before any work.
+
+    Raises:
+        RuntimeProblem: E603, the agent or the scheduler needs what is not installed.
+        UsageError: E201, the scheduler has no address.
+    """
+    if options.scheduler is not None:
+        check_scheduler(options.scheduler)
+    kind = kind_of(options.agent)
     missing = missing_packages(kind)
     if missing:
         raise RuntimeProblem(
@@ -274,7 +325,7 @@ def installed(name: str) -> bool:
 
 def check_values(options: SearchOptions) -> None:
     """Raises: UsageError: E201, E202, a name that is not known or a number out of its range."""
-    kind_of(options.agent)
+    check_variant(kind_of(options.agent), options.variant)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_known("--repair", options.evaluate.repair, METHODS)
     agent_options(options)
@@ -285,6 +336,7 @@ def check_values(options: SearchOptions) -> None:
         "--reward-rows": options.evaluate.reward_rows,
         "--calibration-rows": options.evaluate.calibration_rows,
         "--samples": options.samples,
+        "--threads": options.latency.threads,
     }
     for option, value in least.items():
         if value is not None and value < 1:
@@ -295,6 +347,20 @@ def check_values(options: SearchOptions) -> None:
         raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
     if options.init_policy is not None and not Path(options.init_policy).is_file():
         raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
+
+
+def check_variant(kind: AgentKind, variant: str | None) -> None:
+    """Raises: UsageError: E201, a variant that the agent does not have."""
+    if variant is None:
+        return
+    if not kind.variants:
+        having = ", ".join(name for name, one in AGENTS.items() if one.variants)
+        raise UsageError(
+            "E201",
+            f"--variant {variant}: agent {kind.name} has no variants",
+            hint=f"leave it out, or take an --agent that has them: {having}",
+        )
+    require_known("--variant", variant, kind.variants)
 
 
 def require_known(option: str, name: str, known: tuple[str, ...]) -> None:
@@ -323,5 +389,8 @@ def budget_seconds(text: str | None) -> float:
 def located(options: SearchOptions) -> SearchOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     policy = None if options.init_policy is None else whole_path(options.init_policy)
+    cache = None if options.latency.cache is None else whole_path(options.latency.cache)
+    latency = replace(options.latency, cache=cache)
     model = str(Path(options.model).absolute())
-    return replace(options, model=model, data=whole_path(options.data), init_policy=policy)
+    data = whole_path(options.data)
+    return replace(options, model=model, data=data, init_policy=policy, latency=latency)

@@ -13,14 +13,15 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxprune.agents.types import Figures
-from onnxprune.errors import RuntimeProblem, UsageError
+from onnxprune.errors import UsageError
 from onnxprune.onnx_file.saving import disk_errors
+from onnxprune.runs.board import board
 from onnxprune.search.checkpoint import load_state, save_state
 from onnxprune.search.history import Episode, History, Scored
 
@@ -189,27 +190,3 @@ def row_text(row: Sequence[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(row)
     return text.getvalue()
-
-
-def board(folder: Path) -> Callable[[Figures, int], None]:
-    """A function that writes figures for TensorBoard; the folder is made with the first.
-
-    Raises:
-        RuntimeProblem: E603, the package tensorboard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional package
-    except ImportError as error:
-        raise RuntimeProblem(
-            "E603", "tensorboard is not installed", cause=str(error), hint="pip install tensorboard"
-        ) from error
-    writers: list[Any] = []
-
-    def write(figures: Figures, step: int) -> None:
-        if not writers:
-            writers.append(SummaryWriter(str(folder)))
-        for name, value in figures.items():
-            writers[0].add_scalar(name, value, step)
-        writers[0].flush()
-
-    return write

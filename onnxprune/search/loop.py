@@ -3,16 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem
+from onnxprune.agents.types import Agent, Candidate, Figures, Problem
 from onnxprune.environment.rewards import violation
 from onnxprune.errors import DataError
-from onnxprune.masks import Masks, masks_hash
+from onnxprune.masks import masks_hash
 from onnxprune.search.history import PATIENCE, Episode, History, Scored, pack
 from onnxprune.search.journal import Journal, Saved
 from onnxprune.search.listener import Listener, Progress
 from onnxprune.search.scoring import Score, level_of
+
+UNSCORED = Scored(None, 0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Loop:
         journal: Where it is written down.
         listener: Who is told.
         batch: Candidates of one update.
-        budget_s: No batch begins after so many seconds; infinite: no limit.
+        budget_s: No batch begins after so many seconds, once any candidate is scored; infinite: no limit.
         clock: Seconds of any beginning.
     """
 
@@ -91,7 +93,7 @@ class Loop:
             KeyboardInterrupt: The listener asked for it; nothing that was evaluated is lost.
         """
         while len(self.history) < self.problem.evaluations:
-            if self.elapsed_s >= self.budget_s:
+            if self.elapsed_s >= self.budget_s and self.history.known:
                 self.listener.note(f"the budget is spent after {len(self.history)} evaluations")
                 break
             left = self.problem.evaluations - len(self.history)
@@ -109,7 +111,7 @@ class Loop:
     def tell(self, candidates: Sequence[Candidate], episodes: Sequence[Episode]) -> None:
         """Tell the agent, write everything down, in place."""
         self.listener.saving(True)
-        figures = self.agent.tell(candidates, [episode.outcome for episode in episodes])
+        figures = self.agent.tell(candidates, [self.history.outcome(episode) for episode in episodes])
         finite: Figures = {name: float(v) for name, v in figures.items() if math.isfinite(v)}
         self.history.add(episodes)
         self.updates += 1
@@ -134,29 +136,23 @@ class Loop:
         """One for each candidate; masks that were evaluated before have that accuracy again."""
         episodes: list[Episode] = []
         for candidate, key in zip(candidates, hashes, strict=True):
-            known = self.history.known.get(key)
             own = next((e for e in episodes if e.masks == key and e.accuracy is not None), None)
-            earlier = known or own
-            start = Episode(
+            earlier = self.history.known.get(key) or own
+            found = scored.get(key, UNSCORED) if earlier is None else Scored(earlier.accuracy, earlier.rows)
+            cost = self.problem.cost_model.count(candidate.masks)
+            episode = Episode(
                 number=len(self.history) + len(episodes) + 1,
                 update=self.updates + 1,
                 note=candidate.note,
                 masks=key,
                 bits=pack(candidate.masks, self.problem.order),
-                **vars(self.outcome(candidate.masks, scored.get(key))),
+                violation=violation(cost, target=self.problem.target, whole=self.problem.whole),
+                cost=cost,
                 cached=earlier is not None,
+                **vars(found),
             )
-            if earlier is not None:
-                start = replace(start, accuracy=earlier.accuracy, rows=earlier.rows, error="")
-            episodes.append(start)
+            episodes.append(episode)
         return episodes
-
-    def outcome(self, masks: Masks, scored: Scored | None) -> Outcome:
-        """With the cost and the violation of the masks."""
-        cost = self.problem.cost_model.count(masks)
-        found = scored or Scored(None, 0)
-        own = violation(cost, target=self.problem.target, whole=self.problem.whole)
-        return Outcome(found.accuracy, own, cost, found.rows, found.error)
 
     def score_missing(self, candidates: Sequence[Candidate], hashes: Sequence[str]) -> dict[str, Scored]:
         """Score what was not scored before, by hash.

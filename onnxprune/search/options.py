@@ -7,7 +7,7 @@ from onnxprune.runs.config import Schema
 
 COMMAND = "search"
 # Decide how long a run takes and where, not what an evaluation gives: they may change when it is resumed.
-FREE_ON_RESUME = frozenset({"budget", "workers", "scheduler", "tensorboard"})
+FREE_ON_RESUME = frozenset({"budget", "workers", "scheduler", "tensorboard", "latency.cache"})
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class ChannelSettings:
 
     Attributes:
         align: auto, or a number of channels.
-        device: Where the model will run, for `align`.
+        device: Where the model will run, for `align` and for latencies.
         min_keep: Least share, or number, of channels kept in each group.
         skip, only: Patterns of what to leave alone, of what alone to prune.
         heads: Whole attention heads.
@@ -28,6 +28,21 @@ class ChannelSettings:
     skip: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     heads: bool = False
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How latency is measured, where the target bounds it; the provider is that of the channels.
+
+    Attributes:
+        threads: Of one operator; with one, processor time is the latency.
+        require: Fail where another provider runs the model.
+        cache: Folder of times measured before; None: $ONNXPRUNE_CACHE, or the user's cache.
+    """
+
+    threads: int = 1
+    require: bool = False
+    cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class SearchOptions:
         target: Bounds such as macs=50%.
         agent: A name of `AGENTS`.
         agent_option: KEY=VALUE, options of the agent.
-        reward: Kind of self-competition of agents that learn from rewards; None for the agent's default.
+        variant: Of agents that come as published and repaired, paper or fixed; None for the agent's default.
+        reward: Of agents that learn from rewards, which kind; None for the agent's default.
         init_policy: File of a policy to begin with.
         freeze_encoder: Only the policy's heads learn.
         prior: A key of `CRITERIA`, or auto: the most promising.
@@ -77,7 +93,7 @@ class SearchOptions:
         holdout: A quarter of undivided samples is left alone for a test; else the fit part takes 80 %, the
             search part the rest.
         shape: NAME:1,3,224,224, extents of free inputs.
-        channels, evaluate, images: See there.
+        channels, evaluate, latency, images: See there.
     """
 
     model: str
@@ -85,6 +101,7 @@ class SearchOptions:
     target: tuple[str, ...]
     agent: str = "gat-ppo"
     agent_option: tuple[str, ...] = ()
+    variant: str | None = None
     reward: str | None = None
     init_policy: str | None = None
     freeze_encoder: bool = False
@@ -102,13 +119,19 @@ class SearchOptions:
     shape: tuple[str, ...] = ()
     channels: ChannelSettings = field(default_factory=ChannelSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
     images: ImageText = field(default_factory=ImageText)
 
 
 SCHEMA = Schema(
     COMMAND,
     SearchOptions,
-    {"channels": ChannelSettings, "evaluate": EvaluateSettings, "images": ImageText},
+    {
+        "channels": ChannelSettings,
+        "evaluate": EvaluateSettings,
+        "latency": LatencySettings,
+        "images": ImageText,
+    },
     required={
         "model": "the model's file",
         "data": "--data val.npz; it needs no labels",

@@ -8,13 +8,13 @@ from typing import Any
 
 from onnxprune.agents.types import Problem, State
 from onnxprune.errors import UsageError
+from onnxprune.latency import judged
 from onnxprune.masks import masks_hash, save_masks
-from onnxprune.onnx_file.saving import disk_errors
-from onnxprune.runs.folder import RunFolder, read_json, write_json
+from onnxprune.runs.folder import RunFolder, read_json, write_bytes, write_json
 from onnxprune.search.history import History
 from onnxprune.search.inputs import Inputs, prune_options
 from onnxprune.search.selection import Finalist, Selection, figure_of
-from onnxprune.target import reachable, verdicts
+from onnxprune.target import reachable
 
 MASKS, ARRAYS, RESULT, POLICY = "masks.json", "masks.npz", "search.json", "policy.pt"
 FORMAT = 1
@@ -64,7 +64,7 @@ def write_result(run: RunFolder, found: Found) -> None:
             "original": {"cost": vars(problem.whole), **found.originals},
             "reachable": vars(reachable(problem.cost_model, asked)),
             "best": finalist_document(best, sign),
-            "targets": verdicts(problem.target, problem.whole, best.cost),
+            "targets": judged(problem.target, problem.whole, best.cost, best.confirmed),
             "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],
             "history": {
                 **found.history.summary(),
@@ -89,10 +89,7 @@ def write_policy(folder: Path, learnt: State | None) -> None:
 
     memory = io.BytesIO()
     torch.save(learnt, memory)
-    part = folder / f".{POLICY}.part"
-    with disk_errors(folder / POLICY, memory.tell()):
-        part.write_bytes(memory.getbuffer())
-        part.replace(folder / POLICY)
+    write_bytes(folder / POLICY, memory.getbuffer())
 
 
 def splits(inputs: Inputs, history: History) -> dict[str, Any]:
@@ -114,6 +111,7 @@ def finalist_document(finalist: Finalist, sign: int) -> dict[str, Any]:
         "cost": vars(finalist.cost),
         "reward": figure_of(finalist.reward, sign),
         "selection": figure_of(finalist.selection, sign),
+        "latency": None if finalist.confirmed is None else finalist.confirmed.to_json(),
         "kept": {name: int(bits.sum()) for name, bits in finalist.masks.items()},
     }
 

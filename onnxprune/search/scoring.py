@@ -50,7 +50,7 @@ Score = Callable[[Sequence[Masks], Level], Iterable[Scored]]
 def level_of(history: History, problem: Problem) -> Level:
     """The median of the last episodes that met the target: who is surely below it teaches only that."""
     last = history.episodes[-RECENT:]
-    recent = [e.accuracy for e in last if e.accuracy is not None and e.outcome.feasible]
+    recent = [e.accuracy for e in last if e.accuracy is not None and e.feasible]
     if len(recent) < ENOUGH or history.best is None:
         return NO_LEVEL
     return Level(float(np.median(recent)), unpack(history.best.bits, problem.order))

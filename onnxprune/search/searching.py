@@ -8,12 +8,15 @@ from onnxprune.agents.types import Problem
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.evaluation import Pool
 from onnxprune.groups import Groups
+from onnxprune.latency import Step, ignore
+from onnxprune.latency.run_file import TABLE, read_table, write_table
 from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs import folder as runs
-from onnxprune.runs.begin import Asked, first_record, require_apart
-from onnxprune.runs.config import Values, first_difference
+from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
+from onnxprune.runs.board import board
+from onnxprune.runs.config import Values
 from onnxprune.runs.folder import (
     CONFIG,
     LOG,
@@ -24,22 +27,22 @@ from onnxprune.runs.folder import (
     locked,
     make_run,
 )
-from onnxprune.runs.state import recorded, require_same
+from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.search.inputs import (
     Inputs,
     Opened,
     budget_seconds,
     check_agent,
     check_values,
-    kind_of,
     located,
     make_agent,
     make_inputs,
     make_problem,
     open_all,
+    prune_options,
     require_packages,
 )
-from onnxprune.search.journal import FOLDER, Journal, board
+from onnxprune.search.journal import FOLDER, Journal
 from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
@@ -54,11 +57,11 @@ from onnxprune.search.result import (
     write_result,
 )
 from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
-from onnxprune.search.selection import figure_of, fully_repaired, one_by, select, warned
+from onnxprune.search.selection import Judges, figure_of, fully_repaired, one_by, select, warned, watch_of
 
 SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
 FEW = 100  # samples, below which figures are doubtful
-OURS = (CONFIG, LOG, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
+OURS = (CONFIG, LOG, TABLE, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
 
 
 def start(
@@ -68,6 +71,7 @@ def start(
     *,
     force: bool = False,
     opened: Opened | None = None,
+    progress: Step = ignore,
 ) -> RunFolder:
     """A new run in a folder; everything that can be checked is checked before there is one.
 
@@ -77,26 +81,28 @@ def start(
         argv: Words of the command line, for the record.
         force: Replace a run that lies there.
         opened: The model and the samples, where they are open already.
+        progress: Called with what was measured so far, where the target bounds the latency.
 
     Raises:
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
             make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
         TargetError: E701, no masks meet the target.
-        RuntimeProblem: E603, the agent needs a package that is not there.
+        RuntimeProblem: E603, the agent or the scheduler needs a package that is not there.
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
     require_apart((options.model, options.data, options.init_policy), folder, OURS)
-    require_packages(kind_of(options.agent))
+    require_packages(options)
     if options.tensorboard:
         board(folder)
-    opened = opened or open_all(options)
+    opened = opened or open_all(options, progress=progress)
     check_search(options, opened)
     asked = Asked(COMMAND, argv, options.seed, opened.sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
     SCHEMA.write(run.path / CONFIG, options)
+    write_table(run, opened.cost_model)
     return run
 
 
@@ -123,17 +129,9 @@ def resume(folder: Path, given: Values) -> RunFolder:
         UsageError: E208, no run, or one with another option.
     """
     run = runs.open_run(folder, COMMAND)
-    made_for = SCHEMA.restored(run.record["options"])
-    again = SCHEMA.values(located(SCHEMA.make({**made_for, **given})))
-    fixed = [{k: v for k, v in values.items() if k not in FREE_ON_RESUME} for values in (made_for, again)]
-    difference = first_difference(*fixed)
-    if difference:
-        raise UsageError(
-            "E208", f"{folder}: run was made for {difference}", hint="start a new run with another -o"
-        )
-    options = SCHEMA.make(again)
+    options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     check_values(options)
-    require_packages(kind_of(options.agent))
+    require_packages(options)
     run.record["options"] = SCHEMA.recorded(options)
     return run
 
@@ -161,7 +159,7 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
     """
     listener = recording(run, listener or Listener())
     options = options_of(run)
-    given, opened = opened, opened or open_all(options)
+    given, opened = opened, opened or open_all(options, read_table(run, prune_options(options).target))
     require_same(run, opened.sha256)
     inputs = make_inputs(options, opened)
     if complete(run, options, inputs.groups):
@@ -197,21 +195,12 @@ def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
 
 def recording(run: RunFolder, listener: Listener) -> Listener:
     """The listener, with everything written to log.txt and warnings to run.json too."""
-
-    def note(text: str) -> None:
-        run.log(text)
-        listener.note(text)
-
-    def detail(text: str) -> None:
-        run.log(text)
-        listener.detail(text)
-
-    def warn(text: str) -> None:
-        run.log(f"warning: {text}")
-        run.warn(text)
-        listener.warn(text)
-
-    return replace(listener, note=note, detail=detail, warn=warn)
+    return replace(
+        listener,
+        note=logged_note(run, listener.note),
+        detail=logged_note(run, listener.detail),
+        warn=logged_warning(run, listener.warn),
+    )
 
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
@@ -267,18 +256,22 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     """
     inputs, problem, listener = bench.inputs, loop.problem, loop.listener
     if not loop.history.known:
-        raise DataError("E506", "no candidate was scored", hint="a longer --budget, or look at the warnings")
+        raise DataError(
+            "E506", "no candidate could be scored", hint="look at the warnings above, then start a new run"
+        )
     listener.note("comparing the best on the selection split")
     judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
     selection = fully_repaired(inputs, inputs.selection) if full else one_by(judge)
-    chosen = select(
-        problem,
-        loop.agent,
-        loop.history,
+    judges = Judges(
         reward=warned(one_by(loop.score), listener.warn),
         selection=warned(selection, listener.warn),
+        watch=watch_of(inputs),
     )
+    chosen = select(problem, loop.agent, loop.history, judges)
+    if chosen.best.confirmed is not None:
+        for warning in chosen.best.confirmed.beside.warnings:
+            listener.warn(warning)
     sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
     originals = {
         "reward": figure_of(loop.baseline.accuracy, sign),
@@ -290,5 +283,5 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
         raise TargetError(
             "E702",
             f"no candidate met {problem.target}; the nearest, {chosen.best.violation:.1%} above, was written",
-            hint="more --evaluations, or another --agent",
+            hint="more --evaluations, a longer --budget, or another --agent",
         )

@@ -10,7 +10,8 @@ from typing import Any
 from onnxprune.cost import Cost
 from onnxprune.errors import UsageError
 
-LATENCY = "latency"
+LATENCY = "latency_ns"
+NAMES = {"latency": LATENCY}  # what a user calls it, where that is not what a cost calls it
 COUNTS = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}
 SIZES = {
     "b": 1,
@@ -21,8 +22,9 @@ SIZES = {
     "mib": 2**20,
     "gib": 2**30,
 }
-UNITS = {"macs": COUNTS, "params": COUNTS, "bytes": SIZES, LATENCY: {"ms": 1, "us": 1, "s": 1}}
-EXAMPLES = {"macs": "20M", "params": "1.2M", "bytes": "600KiB", LATENCY: "4ms"}
+TIMES = {"us": 10**3, "ms": 10**6, "s": 10**9}
+UNITS = {"macs": COUNTS, "params": COUNTS, "bytes": SIZES, "latency": TIMES}
+EXAMPLES = {"macs": "20M", "params": "1.2M", "bytes": "600KiB", "latency": "4ms"}
 FORM = re.compile(r"\s*(?P<quantity>[a-z_]+)\s*=\s*(?P<amount>\d+\.?\d*|\.\d+)\s*(?P<unit>%|[a-z]*)\s*")
 
 
@@ -31,7 +33,7 @@ class Bound:
     """One upper bound.
 
     Attributes:
-        quantity: "macs", "params" or "bytes" (of the weights).
+        quantity: "macs", "params", "bytes" (of the weights) or "latency_ns".
         amount: A fraction of the original where `relative`, else the number itself.
     """
 
@@ -40,14 +42,25 @@ class Bound:
     relative: bool
 
     def limit(self, original: Cost) -> int:
-        """The largest cost that the bound allows."""
+        """The largest cost that the bound allows.
+
+        Raises:
+            UsageError: E202, a bound on the latency, which this cost says nothing of.
+        """
+        if not hasattr(original, self.quantity):
+            raise UsageError(
+                "E202",
+                f"target {self}: nothing was measured that tells what a mask takes",
+                hint="make the cost model with onnxprune.latency.timed_model",
+            )
         whole = int(getattr(original, self.quantity)) if self.relative else 1
         return floor(self.amount * whole)
 
     def __str__(self) -> str:
+        name = name_of(self.quantity)
         if self.relative:
-            return f"{self.quantity}={float(self.amount * 100):g}%"
-        return f"{self.quantity}={floor(self.amount)}"
+            return f"{name}={float(self.amount * 100):g}%"
+        return f"{name}={amount_text(self.quantity, floor(self.amount)).replace(' ', '')}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,16 @@ class Target:
     """Bounds that all hold together; no bound at all lets everything stay."""
 
     bounds: tuple[Bound, ...] = ()
+
+    @property
+    def times(self) -> bool:
+        """Whether the latency is bounded."""
+        return any(bound.quantity == LATENCY for bound in self.bounds)
+
+    @property
+    def counted(self) -> "Target":
+        """The bounds on what is counted, without those on the latency."""
+        return Target(tuple(bound for bound in self.bounds if bound.quantity != LATENCY))
 
     def limits(self, original: Cost) -> dict[str, int]:
         """The largest allowed cost by quantity, for the quantities that are bounded."""
@@ -80,7 +103,7 @@ def parse_target(texts: Iterable[str]) -> Target:
 
     Args:
         texts: Each `quantity=amount` with a unit: % of the original; K, M, G for counts; B, KB, KiB, MB,
-            MiB, GB, GiB for bytes. Upper and lower case alike.
+            MiB, GB, GiB for bytes; us, ms, s for latency. Upper and lower case alike.
 
     Raises:
         UsageError: E202, with what would have been right.
@@ -102,19 +125,27 @@ def parse_bound(text: str) -> Bound:
         raise nonsense(text, f"unknown unit {unit!r}; there are % {' '.join(UNITS[quantity])}")
     if not amount or (unit == "%" and amount > 100):
         raise nonsense(text, "must be in (0, 100]%" if unit == "%" else "must be above zero")
-    if quantity == LATENCY:
-        raise UsageError(
-            "E202",
-            f"target {text!r}: latency targets are not there yet",
-            hint="bound macs, params or bytes, and look at the latency with `onnxprune bench`",
-        )
     if unit == "%":
-        return Bound(quantity, amount / 100, relative=True)
-    return Bound(quantity, amount * UNITS[quantity][unit], relative=False)
+        return Bound(NAMES.get(quantity, quantity), amount / 100, relative=True)
+    return Bound(NAMES.get(quantity, quantity), amount * UNITS[quantity][unit], relative=False)
+
+
+def name_of(quantity: str) -> str:
+    """What a user calls a quantity."""
+    return next((name for name, own in NAMES.items() if own == quantity), quantity)
+
+
+def amount_text(quantity: str, amount: int) -> str:
+    """An amount with its unit.
+
+    >>> amount_text("macs", 1200), amount_text("latency_ns", 4_250_000)
+    ('1200', '4.25 ms')
+    """
+    return f"{amount / TIMES['ms']:.6g} ms" if quantity == LATENCY else str(amount)
 
 
 def nonsense(text: str, what: str) -> UsageError:
-    hint = "for example macs=50%, params=1.2M or bytes=600KiB"
+    hint = "for example macs=50%, params=1.2M, bytes=600KiB or latency=4ms"
     return UsageError("E202", f"target {text!r}: {what}", hint=hint)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnxprune.cost import Cost, CostModel
 from onnxprune.errors import TargetError
 from onnxprune.groups import Group
-from onnxprune.target.bounds import Target
+from onnxprune.target.bounds import Target, amount_text
 from onnxprune.target.constraints import Constraints
 
 Counts = NDArray[np.int64]
@@ -75,20 +75,21 @@ def require_reachable(
     finest, whole = constraints.finest(), cost_model.count({})
     least = least_cost(cost_model, finest, cost_model.groups.prunable if free is None else free)
     for bound in target.bounds:
+        limit = bound.limit(whole)  # before the costs are asked for what they may not know
         reached, original = getattr(least, bound.quantity), getattr(whole, bound.quantity)
-        if reached > bound.limit(whole):
+        if reached > limit:
             raise TargetError(
                 "E701",
                 f"{bound} is impossible: the smallest reachable is {ceil(1000 * reached / original) / 10}% "
-                f"({reached} of {original}) at {finest}",
+                f"({amount_text(bound.quantity, reached)} of {amount_text(bound.quantity, original)}) "
+                f"at {finest}",
                 hint="ask for more, or loosen --align, --min-keep, --skip or --only",
             )
 
 
 def least_cost(cost_model: CostModel, constraints: Constraints, free: Sequence[Group]) -> Cost:
     """The cost with every one of these groups on its lowest rung."""
-    costs = cost_model.count_kept(lowest(cost_model, constraints, free)[None])
-    return Cost(int(costs.macs[0]), int(costs.params[0]), int(costs.bytes[0]))
+    return cost_model.count_kept(lowest(cost_model, constraints, free)[None]).at(0)
 
 
 def lowest(cost_model: CostModel, constraints: Constraints, free: Sequence[Group]) -> Counts:

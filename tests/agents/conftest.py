@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -16,6 +17,7 @@ from onnxprune.masks import Masks
 from onnxprune.onnx_file import load_graph
 from onnxprune.target import Alignment, Constraints, parse_target, settle
 from tests.exported import export_case
+from tests.onnx_file.small_models import normal, parsed
 
 Floats = NDArray[np.float64]
 BATCH = 16
@@ -76,17 +78,21 @@ def world_of(cost_model: CostModel, seed: int = 0) -> World:
 def problem_of(
     world: World, *, evaluations: int = 256, seed: int = 0, target: str = "macs=50%", align: int = 4
 ) -> Problem:
-    bounds, asked = parse_target([target]), Constraints(Alignment(align, align))
+    bounds, asked = parse_target(target.split()), Constraints(Alignment(align, align))
     constraints = settle(world.cost_model, target=bounds, constraints=asked)
     return Problem(world.cost_model, bounds, constraints, world.criterion, "l2", evaluations, seed)
 
 
-def outcome_of(world: World, problem: Problem, masks: Masks, *, failed: bool = False) -> Outcome:
+def outcome_of(
+    world: World, problem: Problem, masks: Masks, *, failed: bool = False, given_up: bool = False
+) -> Outcome:
+    """What masks are worth; an estimate of those that were given up promises what none can reach."""
     cost = world.cost_model.count(masks)
     limits = problem.target.limits(problem.whole)
     violation = max((getattr(cost, name) / limit - 1 for name, limit in limits.items()), default=0.0)
-    accuracy = None if failed else world.accuracy(masks)
-    return Outcome(accuracy, max(0.0, violation), cost, 100, "it broke" if failed else "")
+    accuracy = None if failed else world.accuracy(masks) + given_up
+    rows, error = 25 if given_up else 100, "it broke" if failed else ""
+    return Outcome(accuracy, max(0.0, violation), cost, rows, error, given_up)
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,9 @@ def search(
     evaluations: int = 10**6,
     batches: int = 10**6,
     fails: frozenset[int] = frozenset(),
+    given_up: frozenset[int] = frozenset(),
 ) -> Run:
-    """The loop of every search, in batches of `BATCH`; those evaluations fail whose number is in `fails`."""
+    """The loop of every search, in batches of `BATCH`; which evaluations fail or are given up, by number."""
     run, done = Run([], []), 0
     while (
         done < evaluations
@@ -126,8 +133,10 @@ def search(
         and (asked := agent.ask(min(BATCH, evaluations - done)))
     ):
         outcomes = [
-            outcome_of(world, agent.problem, candidate.masks, failed=done + index in fails)
-            for index, candidate in enumerate(asked)
+            outcome_of(
+                world, agent.problem, candidate.masks, failed=number in fails, given_up=number in given_up
+            )
+            for number, candidate in enumerate(asked, done)
         ]
         agent.tell(asked, outcomes)
         run.batches.append(asked)
@@ -145,3 +154,24 @@ def world(cost_models: dict[str, CostModel]) -> World:
 def small_world(cost_models: dict[str, CostModel]) -> World:
     """With a quarter of the channels, for what holds in any world."""
     return world_of(cost_models["encoder_split"])
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> CostModel:
+    """Two groups, of 4 and 6 channels; with a and c of them kept it has 3 a + a c + 2 c MACs and params."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[1, 3] x) => (float[1, 2] y) {
+            a = MatMul(x, a_w)
+            b = Relu(a)
+            c = MatMul(b, c_w)
+            d = Relu(c)
+            y = MatMul(d, y_w)
+        }""",
+        a_w=normal(rng, 3, 4),
+        c_w=normal(rng, 4, 6),
+        y_w=normal(rng, 6, 2),
+    )
+    onnx.save(model, path)
+    return CostModel(find_groups(load_graph(path)))

@@ -15,14 +15,17 @@ from onnxprune.agents.gat_ppo import GatPpo, GatPpoOptions, make
 from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
 from onnxprune.agents.gat_ppo.graph import Wiring, hetero_data, wiring_of
 from onnxprune.agents.gat_ppo.policy import Actions, Network, Outlook, Policy, States
-from onnxprune.agents.gat_ppo.rollout import roll_out
+from onnxprune.agents.gat_ppo.rollout import roll_out, states_of
 from onnxprune.agents.gat_ppo.update import Batch, advantages, losses, standardised
 from onnxprune.agents.table import AGENTS
-from onnxprune.agents.types import Problem
+from onnxprune.agents.types import Outcome, Problem
 from onnxprune.allocation import allocate
 from onnxprune.errors import UsageError
+from onnxprune.latency import LatencyTable, TimedCostModel, Times
 from onnxprune.masks import masks_hash
+from onnxprune.target import parse_target
 from tests.agents.conftest import World, problem_of, search
+from tests.latency.conftest import SETTING
 
 SMALL = GatPpoOptions(hidden=16, heads=2, layers=2)
 QUICK = replace(SMALL, encoder="mlp")
@@ -31,6 +34,29 @@ QUICK = replace(SMALL, encoder="mlp")
 @pytest.fixture(scope="module")
 def problem(world: World) -> Problem:
     return problem_of(world, evaluations=96)
+
+
+@pytest.mark.parametrize("options", [SMALL, QUICK], ids=["gat", "mlp"])
+def test_a_bound_on_the_latency_is_seen_and_held(problem: Problem, options: GatPpoOptions) -> None:
+    table = LatencyTable(SETTING, 10**6, (times_of(problem),))
+    target = parse_target(["latency=60%"])
+    timed = replace(problem, cost_model=TimedCostModel(problem.groups, table), target=target)
+    agent = GatPpo(timed, options)
+    state = states_of([agent.episode()], timed)
+    assert state.bounds.tolist() == [pytest.approx([1, 1, 1, 1, 1, 1, 0.6, 1])]
+    assert "latency share" in agent.observation.channel_features
+    for _ in range(2):
+        candidates = agent.ask(4)
+        costs = [timed.cost_model.count(candidate.masks) for candidate in candidates]
+        assert all(target.met_by(cost, original=timed.whole) for cost in costs)
+        agent.tell(candidates, [Outcome(0.5, 0.0, cost, 24) for cost in costs])
+
+
+def times_of(problem: Problem) -> Times:
+    """A time in proportion to all channels that may go."""
+    weights = {group.name: 1 for group in problem.groups.prunable}
+    channels = sum(group.channels for group in problem.groups.prunable)
+    return Times("all", ({}, weights), ([0], [0, channels]), np.array([[0, 9 * 10**5]]))
 
 
 def first_states(agent: GatPpo) -> States:

@@ -8,9 +8,8 @@ from onnxprune.allocation import ALLOCATIONS
 
 
 def test_every_agent_has_a_name_and_a_line_of_help() -> None:
-    assert {"gat-ppo", "one-shot", "random", "greedy", "cross-entropy", "annealing", "evolution"} < set(
-        AGENTS
-    )
+    searches = {"one-shot", "random", "greedy", "cross-entropy", "annealing", "evolution"}
+    assert searches | {"gat-ppo", "rl-pruner"} < set(AGENTS)
     assert set(ALLOCATIONS) < set(AGENTS)
     assert all(name == kind.name and kind.help and "\n" not in kind.help for name, kind in AGENTS.items())
     assert [name for name, kind in AGENTS.items() if kind.needs_torch] == ["gat-ppo", "gnn-rl"]

@@ -48,7 +48,7 @@ DEATHS = {
         "import onnxprune.compression.training as m; m.write_changed = die",
     ),
     "choose": ("choose", "import onnxprune.compression.judging as m; m.verifications = die"),
-    "measure": ("measure", "import onnxprune.compression.judging as m; m.verdicts = die"),
+    "measure": ("measure", "import onnxprune.compression.judging as m; m.model_document = die"),
 }
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,15 @@ import pytest
 from onnxprune import search as searches
 from onnxprune.compression import CompressOptions, Listener, RunFolder, compress, resume, start, summary_of
 from onnxprune.compression.asking import asked_agent, repair_of, search_options
+from onnxprune.compression.boxes import make_work
+from onnxprune.compression.compress import options_of
 from onnxprune.compression.inputs import open_parts
+from onnxprune.compression.searching import begin
 from onnxprune.errors import DataError, OnnxPruneError, RuntimeProblem, TargetError, UsageError
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
+from onnxprune.runs.folder import file_hash
 from onnxprune.search.inputs import make_inputs, open_all
 from tests.compression.conftest import continued, hashes, killed, options, with_run, write_samples
 from tests.search.conftest import three_convolutions
@@ -181,6 +187,71 @@ def test_without_its_package_the_agent_that_learns_gives_way_to_one_that_needs_n
     assert not (tmp_path / "other").exists()
 
 
+def test_a_policy_to_begin_with_goes_to_the_agent_that_can_and_is_part_of_what_the_run_was_made_for(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch_geometric")
+    monkeypatch.chdir(tmp_path)
+    alone = searches.start(search_options(asked(model, samples), "gat-ppo"), tmp_path / "alone", [])
+    searches.search(alone)
+    shutil.copy(alone.path / "policy.pt", tmp_path)
+    wanted = asked(
+        model, samples, search__agent="auto", search__init_policy="policy.pt", search__freeze_encoder=True
+    )
+    run = start(wanted, tmp_path / "run", [])
+    monkeypatch.chdir(tmp_path.parent)  # the path was made whole
+    compress(run)
+    found = json.loads((run.path / "search" / "search.json").read_text())
+    policy = tmp_path / "policy.pt"
+    assert found["options"]["agent"] == "gat-ppo"
+    assert found["options"]["freeze_encoder"]
+    assert found["options"]["init_policy"] == str(policy)
+    assert found["sha256"]["init_policy"] == run.record["sha256"]["init_policy"] == file_hash(policy)
+    policy.write_bytes((run.path / "search" / "policy.pt").read_bytes())
+    with pytest.raises(UsageError, match="run was made for init_policy with sha256"):
+        continued(run.path)
+
+
+def test_a_policy_to_begin_with_is_not_dropped_for_want_of_a_package(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy.pt"
+    policy.touch()
+    monkeypatch.setattr("onnxprune.search.inputs.installed", lambda name: name != "torch_geometric")
+    with pytest.raises(RuntimeProblem, match="gat-ppo needs torch_geometric"):
+        start(
+            asked(model, samples, search__agent="auto", search__init_policy=str(policy)), tmp_path / "run", []
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_who_evaluates_may_change_and_what_is_learned_may_not(
+    finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    again = resume(finished.path, {"search.scheduler": "tcp://10.0.0.5:8786", "search.workers": 2})
+    options = searches.options_of(begin(make_work(options_of(again), again, Listener())))
+    assert (options.scheduler, options.workers) == ("tcp://10.0.0.5:8786", 2)
+    with pytest.raises(UsageError, match=r"made for search.freeze_encoder False, got True"):
+        resume(finished.path, {"search.freeze_encoder": True})
+    monkeypatch.setitem(sys.modules, "distributed.comm", None)
+    with pytest.raises(RuntimeProblem, match="distributed is not installed"):
+        begin(make_work(options_of(again), again, Listener()))
+
+
+def test_a_scheduler_that_cannot_be_asked_is_told_before_there_is_a_run(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(UsageError, match="no address of a Dask scheduler"):
+        start(asked(model, samples, search__scheduler="nonsense"), tmp_path / "run", [])
+    monkeypatch.setitem(sys.modules, "distributed.comm", None)
+    with pytest.raises(RuntimeProblem, match="distributed is not installed") as error:
+        start(asked(model, samples, search__scheduler="tcp://10.0.0.5:8786"), tmp_path / "run", [])
+    assert error.value.hint == 'pip install "onnxprune[distributed]"'
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_allocation_without_an_agent_means_no_search(model: Path, samples: Path, tmp_path: Path) -> None:
     wanted = asked(model, samples, search__agent="auto", prune__allocation="uniform")
     run = start(wanted, tmp_path / "run", [])
@@ -217,6 +288,13 @@ def test_candidates_are_repaired_as_the_result_will_be(model: Path, samples: Pat
         ({"search__evaluations": 0}, "--evaluations 0"),
         ({"search__batch": 0}, "--search-batch 0"),
         ({"search__workers": -1}, "--workers -1"),
+        ({"search__budget": "20"}, "--budget 20"),
+        ({"search__init_policy": "gone.pt"}, "--init-policy gone.pt: there is no such file"),
+        ({"search__agent": "none", "search__init_policy": "p.pt"}, "--init-policy p.pt is for an agent"),
+        (
+            {"search__agent": "auto", "prune__allocation": "uniform", "search__init_policy": "p.pt"},
+            "--init-policy p.pt is for an agent",
+        ),
     ],
 )
 def test_what_the_search_would_refuse_is_refused_before_there_is_a_run(

@@ -97,7 +97,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(
 
     def fill(_row: object) -> None:
         saved.append(path.read_bytes())
-        monkeypatch.setattr("onnxprune.distillation.checkpoint.os.fsync", full)
+        monkeypatch.setattr("onnxprune.runs.folder.os.fsync", full)
 
     with pytest.raises(RuntimeProblem) as caught:
         distill(teacher, student, make_data(), QUICK, run=tmp_path / "run", hooks=Hooks(epoch=fill))

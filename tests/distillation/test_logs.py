@@ -44,7 +44,7 @@ def test_a_full_disk_keeps_the_rows_that_were_there(tmp_path: Path, monkeypatch:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("onnxprune.distillation.logs.csv.DictWriter.writerows", full)
+    monkeypatch.setattr("onnxprune.runs.folder.os.fsync", full)
     with pytest.raises(RuntimeProblem) as caught:
         write_metrics(tmp_path / "metrics.csv", [ROW, ROW])
     assert caught.value.code == "E605"

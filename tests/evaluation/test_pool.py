@@ -10,7 +10,7 @@ from multiprocessing import active_children
 import numpy as np
 import pytest
 
-from onnxprune.errors import RuntimeProblem
+from onnxprune.errors import RuntimeProblem, UsageError
 from onnxprune.evaluation import EvaluationCache, Pool, Scored, dask_executor
 from tests.evaluation.conftest import Setting
 
@@ -144,6 +144,17 @@ def test_without_distributed_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         pass
     assert caught.value.code == "E603"
     assert caught.value.hint == 'pip install "onnxprune[distributed]"'
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://", "http://10.0.0.5:8786", "tcp://10.0.0.5"])
+def test_what_is_no_address_of_a_scheduler_is_told_at_once(address: str) -> None:
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(UsageError, match="is no address of a Dask scheduler") as caught,
+        dask_executor(address),
+    ):
+        pass
+    assert (caught.value.code, caught.value.exit_code) == ("E201", 2)
 
 
 @pytest.mark.slow

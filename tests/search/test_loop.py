@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -169,6 +170,27 @@ def test_what_was_given_up_is_never_the_best(problem: Problem, tmp_path: Path) -
     assert (history.best.accuracy or 0) <= 0.5
     assert all(episode.rows == ROWS for episode in history.top(5))
     assert history.summary()["given_up"] > 0
+
+
+def test_an_agent_is_told_which_candidates_were_given_up(problem: Problem, tmp_path: Path) -> None:
+    class Listening(Stubborn):
+        told: ClassVar[list[Outcome]] = []
+
+        def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
+            self.told.extend(outcomes)
+            return {}
+
+    class Part(FakeScore):
+        def __call__(self, masks, level):
+            yield from (Scored(scored.accuracy, ROWS // 4) for scored in super().__call__(masks, level))
+
+    for score in (Part(), FakeScore(), FakeScore(lambda _number: "gone")):
+        with contextlib.suppress(DataError):
+            make_loop(
+                problem, tmp_path / str(id(score)), agent=Listening(problem), score=score, batch=2
+            ).run()
+    found = {(outcome.rows, outcome.given_up) for outcome in Listening.told}
+    assert found == {(ROWS // 4, True), (ROWS, False), (0, False)}
 
 
 def test_the_best_few_are_distinct_and_in_order(problem: Problem, tmp_path: Path) -> None:

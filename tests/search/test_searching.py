@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,8 +25,10 @@ from onnxprune.errors import (
     UnsupportedError,
     UsageError,
 )
+from onnxprune.evaluation import Pool
+from onnxprune.evaluation import Scored as Answer
 from onnxprune.groups import find_groups
-from onnxprune.masks import all_true, load_masks, masks_hash
+from onnxprune.masks import Masks, all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, resume, search, start, summary_of
@@ -359,9 +362,30 @@ def test_the_budget_may_change_and_decides_how_far_it_comes(
     assert lines(run.path) == lines(finished.path)
 
 
-def test_a_search_that_scored_nothing_is_an_error(model: Path, samples: Path, tmp_path: Path) -> None:
-    run = start(options(model, samples, budget="0.000001s"), tmp_path / "run", [])
-    with pytest.raises(DataError, match="no candidate was scored") as error:
+def test_a_budget_that_is_spent_at_once_still_gives_the_best_of_one_batch(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = run_of(options(model, samples, budget="0.000001s"), tmp_path / "run")
+    assert run.record["status"] == "done"
+    found = summary_of(run)
+    assert found["history"]["evaluations"] == len(lines(run.path)) == 4
+    assert [target["met"] for target in found["targets"]] == [True]
+
+
+def test_a_search_that_scored_nothing_is_an_error(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Pool.score
+
+    def score(pool: Pool, masks: Sequence[Masks], **others: Any) -> Iterator[Answer]:
+        """Of the original alone."""
+        for one, found in zip(masks, real(pool, masks, **others), strict=True):
+            whole = all(bits.all() for bits in one.values())
+            yield found if whole else replace(found, evaluation=None, error="gone")
+
+    monkeypatch.setattr(Pool, "score", score)
+    run = start(options(model, samples, agent="uniform"), tmp_path / "run", [])
+    with pytest.raises(DataError, match="no candidate could be scored") as error:
         search(run)
     assert error.value.code == "E506"
     assert run.record["status"] == "failed"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxprune.cost import Cost
+from onnxprune.cost import Cost, TimedCost
 from onnxprune.errors import UsageError
 from onnxprune.target import Target, parse_target
 
@@ -73,8 +73,27 @@ def test_nonsense_is_refused_with_what_would_be_right(text: str, said: str) -> N
     assert repr(text) in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["latency=4ms", "latency=70%"])
-def test_latency_is_known_but_not_there_yet(text: str) -> None:
-    with pytest.raises(UsageError, match="latency targets are not there yet") as caught:
-        parse_target([text])
+@pytest.mark.parametrize(
+    ("text", "limit_ns"),
+    [
+        ("latency=4ms", 4_000_000),
+        ("latency=250us", 250_000),
+        ("latency=0.5s", 500_000_000),
+        ("latency=70%", 7),
+    ],
+)
+def test_a_bound_on_the_latency_is_in_nanoseconds(text: str, limit_ns: int) -> None:
+    target = parse_target([text])
+    assert target.limits(TimedCost(1, 1, 1, latency_ns=10)) == {"latency_ns": limit_ns}
+    assert target.times
+    assert target.counted == Target()
+
+
+def test_a_bound_on_the_latency_is_shown_as_it_is_written() -> None:
+    assert str(parse_target(["latency=4.25ms", "latency=70%"])) == "latency=4.25ms latency=70%"
+
+
+def test_a_bound_on_the_latency_needs_a_cost_that_knows_it() -> None:
+    with pytest.raises(UsageError, match="latency=4ms: nothing was measured") as caught:
+        parse_target(["latency=4ms"]).limits(Cost(1, 1, 1))
     assert caught.value.code == "E202"

@@ -6,6 +6,7 @@ encoder.py      graph attention
 policy.py       a shift for every group, a keep bit for every channel, a value
 rollout.py      episodes under the policy
 update.py       PPO on a batch of episodes
+critic.py       what masks would be worth, from all that were told
 elites.py       the best masks so far, and the prior's logits
 transfer.py     a trained network, carried to another model
 agent.py        all of it behind the agents' interface

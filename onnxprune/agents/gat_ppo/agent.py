@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onnxprune.agents.gat_ppo.critic import Critic, distinct_best
 from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
 from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network, Policy
-from onnxprune.agents.gat_ppo.rollout import QUANTITIES, Walk, roll_out, states_of
+from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_of
 from onnxprune.agents.gat_ppo.transfer import carried, take_over
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
@@ -27,6 +29,8 @@ Floats = NDArray[np.float64]
 SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
 DEFAULT = GatPpoOptions()
 LEAST_NOISE = 1e-3
+LEAST_KNOWN = 16  # outcomes, before the critic is asked
+WIDENINGS, WIDER = 6, 1.5  # of the noise, where all that was drawn is known
 
 
 class GatPpo(Agent):
@@ -47,7 +51,7 @@ class GatPpo(Agent):
         sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
-            self.network = Network(sizes, 2 * len(QUANTITIES), options)
+            self.network = Network(sizes, 2 * len(quantities(problem)), options)
             self.policy = Policy(self.network, wiring, deviations(self.task, options))
         if options.init_policy:
             take_over(self.network, Path(options.init_policy), self.observation, options)
@@ -56,9 +60,12 @@ class GatPpo(Agent):
         self.generator = torch.Generator().manual_seed(problem.seed)
         self.judge = Judge(options.constraint, RewardOptions(options.reward))
         self.elites = Elites(problem.order, options.elites)
+        self.critic = Critic(problem.order, options.memory)
+        self.seen: set[str] = set()  # hashes of what was told
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
         self.walk: Walk | None = None
+        self.chosen: list[int] = []  # episodes of the walk that are evaluated
         self.set_out(allocated(problem, "uniform"))
 
     def set_out(self, masks: Masks) -> None:
@@ -80,24 +87,88 @@ class GatPpo(Agent):
         if self.opening:
             return self.opening[:count]
         self.policy.noise = self.falling(self.options.noise_floor)
-        self.walk = roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
-        return [Candidate(episode.masks(), "sampled") for episode in self.walk.episodes]
+        for _ in range(self.options.dreams):
+            self.dream()
+        walk, chosen = self.proposed(count)
+        self.walk, self.chosen = walk, chosen
+        return [Candidate(walk.episodes[index].masks(), "sampled") for index in chosen]
+
+    def proposed(self, count: int) -> tuple[Walk, list[int]]:
+        """Episodes and which of them to evaluate; known ones again only where wider noise gives no other."""
+        for _ in range(WIDENINGS):
+            walk = self.walked(max(count, self.imagined))
+            if chosen := self.choose(walk, count):
+                return walk, chosen
+            self.policy.noise *= WIDER
+        return walk, list(range(min(count, len(walk.episodes))))
+
+    @property
+    def imagined(self) -> int:
+        """How many episodes the critic judges at a time; 0 while it knows too little."""
+        ready = self.options.episode == "one-shot" and len(self.critic) >= LEAST_KNOWN
+        return self.options.imagined if ready else 0
+
+    def walked(self, count: int) -> Walk:
+        """So many episodes."""
+        return roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
+
+    def choose(self, walk: Walk, count: int) -> list[int]:
+        """Episodes to evaluate: new ones, the critic's favourites among them where it knows enough."""
+        keys = [masks_hash(episode.masks()) for episode in walk.episodes]
+        first = {key: index for index, key in reversed(list(enumerate(keys)))}
+        new = np.array([first[key] == index and key not in self.seen for index, key in enumerate(keys)])
+        fit = self.critic.fit() if self.imagined else None
+        if fit is None:
+            return [int(index) for index in np.flatnonzero(new)[:count]]
+        normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
+        return distinct_best(self.critic.draws(fit, bits_of(walk), normals), new, count)
+
+    def dream(self) -> None:
+        """Learn from episodes that the critic alone judges, in place."""
+        if self.imagined and (fit := self.critic.fit()):
+            walk = self.walked(self.imagined)
+            worth = self.critic.mean(fit, bits_of(walk))
+            self.learn(walk, self.imagine(walk, worth))
+
+    def imagine(self, walk: Walk, worth: Floats) -> list[float]:
+        """Rewards of expected accuracies; the past that rewards compare with stays what was real."""
+        known, rewards = self.judge.state(), []
+        for episode, accuracy in zip(walk.episodes, worth.tolist(), strict=True):
+            rewards.append(self.judge.reward(accuracy, self.task.violation(episode.masks())))
+            self.judge.restore(known)
+        return rewards
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         """Learn from them; figures of the update."""
         self.told += len(outcomes)
         rewards = [self.judge.reward(outcome.accuracy, outcome.violation) for outcome in outcomes]
         for candidate, outcome in zip(candidates, outcomes, strict=True):
-            if outcome.feasible and outcome.accuracy is not None:
-                self.elites.add(candidate.masks, outcome.accuracy)
+            self.seen.add(masks_hash(candidate.masks))
+            if outcome.accuracy is not None and isfinite(outcome.accuracy):
+                self.critic.add(self.problem.order.join(candidate.masks), outcome.accuracy, outcome.rows)
+                if outcome.feasible and outcome.rows >= self.critic.rows.max():
+                    self.elites.add(candidate.masks, outcome.accuracy)
         figures = {"reward": float(np.mean(rewards))}
         if self.opening:
             self.opening = self.opening[len(candidates) :]
             return figures
         assert self.walk is not None
-        figures |= self.learn(self.walk, rewards)
+        figures |= self.learn(self.walk, self.all_rewards(self.walk, rewards))
         self.walk = None
         return figures
+
+    def all_rewards(self, walk: Walk, told: Sequence[float]) -> list[float]:
+        """Of all episodes of a walk: told where they were evaluated, else what the critic expects."""
+        if len(told) == len(walk.episodes):
+            found = dict(zip(self.chosen, told, strict=True))
+            return [found[index] for index in range(len(told))]
+        fit = self.critic.fit()
+        if fit is None:
+            return [float(np.mean(told))] * len(walk.episodes)
+        rewards = self.imagine(walk, self.critic.mean(fit, bits_of(walk)))
+        for index, reward in zip(self.chosen, told, strict=True):
+            rewards[index] = reward
+        return rewards
 
     def learn(self, walk: Walk, rewards: Sequence[float]) -> Figures:
         """A few epochs of PPO, in place."""
@@ -156,6 +227,8 @@ class GatPpo(Agent):
                 "generator": self.generator.get_state(),
                 "judge": self.judge.state(),
                 "elites": self.elites.state(),
+                "critic": self.critic.state(),
+                "seen": sorted(self.seen),
                 "told": self.told,
                 "opening": len(self.opening),
             }
@@ -173,8 +246,15 @@ class GatPpo(Agent):
         self.generator.set_state(state["generator"])
         self.judge.restore(state["judge"])
         self.elites.restore(state["elites"])
+        self.critic.restore(state["critic"])
+        self.seen = set(state["seen"])
         self.told = int(state["told"])
         self.opening = self.opening[len(self.opening) - int(state["opening"]) :]
+
+
+def bits_of(walk: Walk) -> NDArray[np.bool_]:
+    """(E, C) of the masks of all episodes."""
+    return np.stack([episode.bits for episode in walk.episodes])
 
 
 def look(problem: Problem) -> ObservationGraph:

@@ -25,6 +25,11 @@ class GatPpoOptions:
             what each is worth.
         noise_floor: Share of the exploration (of that deviation, and of the bits' temperature) that is left
             at the last evaluation; it falls linearly.
+        imagined: Episodes that are drawn for every batch and judged by the critic (see critic.py): its
+            favourites are evaluated, and the policy learns from all; 0: every episode is evaluated.
+            In one-shot episodes only.
+        dreams: Updates on imagined episodes alone, before every batch.
+        memory: Outcomes that the critic remembers.
         ratio: "bit": the probability ratio of every bit is clipped by itself; "joint": their product.
         clip: Of the bits' ratios (Schulman et al., 2017, equation 7).
         group_clip: Of the shifts' ratios. There are few shifts and each moves many channels, so that a batch
@@ -63,6 +68,9 @@ class GatPpoOptions:
     step_noise: float = 0.5
     focus: float = 4.0
     noise_floor: float = 0.3
+    imagined: int = 128
+    dreams: int = 1
+    memory: int = 1024
     ratio: Literal["bit", "joint"] = "bit"
     clip: float = 0.2
     group_clip: float = 0.6
@@ -94,6 +102,9 @@ class GatPpoOptions:
             require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
         require(min(self.layers, self.epochs, self.rounds) >= 1, "layers, epochs and rounds are at least 1")
+        require(
+            min(self.imagined, self.dreams) >= 0 and self.memory >= 2, "imagined and dreams are not below 0"
+        )
         require(0 < self.noise_floor <= 1, "noise_floor lies between 0 and 1")
         require(self.focus > 0, "focus is above 0")
         require(0 < self.clip < 1, "clip lies between 0 and 1")

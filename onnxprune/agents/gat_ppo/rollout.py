@@ -12,7 +12,10 @@ from onnxprune.agents.gat_ppo.policy import Actions, Outlook, Policy, States
 from onnxprune.agents.types import Problem
 from onnxprune.environment.episodes import Episode
 
-QUANTITIES = ("macs", "params", "bytes")
+
+def quantities(problem: Problem) -> tuple[str, ...]:
+    """What the cost of this problem consists of: MACs, params, bytes, and latency where it is known."""
+    return tuple(vars(problem.whole))
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def bounds_of(problem: Problem, bits: NDArray[np.bool_]) -> list[float]:
     whole, limits = problem.whole, problem.limits
     now = problem.cost_model.count(problem.order.split(bits))
     shares = []
-    for name in QUANTITIES:
+    for name in quantities(problem):
         original = max(1, getattr(whole, name))
         shares += [limits.get(name, original) / original, getattr(now, name) / original]
     return shares

@@ -1,0 +1,193 @@
+"""What masks would be worth: a Gaussian process over all that were told.
+
+Accuracy after pruning is nearly a sum of one curve for each group, of how much it keeps; beside that it
+matters which channels stay, and how groups go together. So, with r the kept shares of G groups and x bits,
+
+    k = ( sum_g exp(-(r_g - r'_g)^2 / 2 l^2) / G                           the groups' curves
+          + JOINT exp(-|r - r'|^2 / 2 L^2)                                 groups together, L^2 = G / 6
+          + w <x - r, x' - r'> / 0.1 C ) / (1 + JOINT)                     which of C channels, given how many
+
+of standardised accuracies, with noise n on the diagonal, more where a candidate ran on fewer rows (Rasmussen
+& Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23, 2.24 and 2.30). l, w and n are the
+likeliest of a small grid, so that nothing has to be tuned and equal outcomes give equal critics.
+"""
+
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from onnxprune.agents.types import State
+from onnxprune.masks import ChannelOrder
+
+Floats = NDArray[np.float64]
+Bits = NDArray[np.bool_]
+JOINT = 0.5
+WIDTHS = (0.2, 0.4, 0.8)  # l, of shares
+CHANNELS = (0.1, 0.3, 1.0)  # w
+NOISES = (0.02, 0.1, 0.3)  # n, as shares of the variance of the accuracies
+JITTER = 1e-8
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What predictions need.
+
+    Attributes:
+        width, channels: Number of l, and w.
+        factor: Cholesky factor of the kernel matrix with noise, as `cho_factor` gives it.
+        solved: (N,) the inverse of that matrix times the standardised accuracies.
+        centre, spread: Of the accuracies.
+    """
+
+    width: int
+    channels: float
+    factor: tuple[Floats, bool]
+    solved: Floats
+    centre: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike masks A and masks B are, in what the kernel is made of.
+
+    Attributes:
+        curves: (W, A, B) mean over the groups of exp(-distance^2 / 2 l^2), for each width l.
+        joint: (A, B) the same of all groups together.
+        products: (A, B) of what is left of the bits, given the shares.
+    """
+
+    curves: Floats
+    joint: Floats
+    products: Floats
+
+    @staticmethod
+    def of(order: ChannelOrder, first: Bits, second: Bits) -> "Likeness":
+        """Of masks (A, C) and (B, C); each number the same whichever masks stand beside it."""
+        mine, theirs, sizes = kept(order, first), kept(order, second), np.diff(order.starts)
+        products = (first.astype(np.float32) @ second.astype(np.float32).T).astype(np.float64)  # exact
+        curves, apart = np.zeros((len(WIDTHS), *products.shape)), np.zeros(products.shape)
+        for a, b, size in zip(mine.T, theirs.T, sizes.tolist(), strict=True):
+            squares = np.square((a[:, None] - b) / size)
+            apart += squares
+            products -= a[:, None] * b / size
+            for number, width in enumerate(WIDTHS):
+                curves[number] += np.exp(squares / (-2 * width**2))
+        groups = len(sizes)
+        return Likeness(curves / groups, np.exp(-3 * apart / groups), products / (0.1 * len(order)))
+
+    def kernel(self, width: int, channels: float) -> Floats:
+        """(A, B) for the width of that number, and a weight of the channels."""
+        found: Floats = self.curves[width] + JOINT * self.joint + channels * self.products
+        return found / (1 + JOINT)
+
+
+def kept(order: ChannelOrder, bits: Bits) -> Floats:
+    """(N, C) bits -> (N, G) kept counts."""
+    found: Floats = np.add.reduceat(bits, order.starts[:-1], axis=1, dtype=np.float64)
+    return found
+
+
+@dataclass
+class Critic:
+    """Remembers outcomes, and predicts those of other masks.
+
+    Attributes:
+        order: Of the channels.
+        most: So many outcomes are remembered; then the oldest go.
+        bits: (N, C) of the masks.
+        accuracies: (N,).
+        rows: (N,) samples that each accuracy stands for.
+        fitted: What `fit` found; forgotten with every outcome.
+    """
+
+    order: ChannelOrder
+    most: int
+    bits: Bits = field(init=False)
+    accuracies: Floats = field(init=False)
+    rows: Floats = field(init=False)
+    fitted: Fit | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.bits = np.zeros((0, len(self.order)), bool)
+        self.accuracies, self.rows = np.zeros(0), np.zeros(0)
+
+    def __len__(self) -> int:
+        return len(self.accuracies)
+
+    def add(self, bits: Bits, accuracy: float, rows: int) -> None:
+        """Remember an outcome, in place: bits (C,), an accuracy from so many rows."""
+        self.fitted = None
+        self.bits = np.vstack([self.bits, bits[None]])[-self.most :]
+        self.accuracies = np.append(self.accuracies, accuracy)[-self.most :]
+        self.rows = np.append(self.rows, max(1, rows))[-self.most :]
+
+    def fit(self) -> Fit | None:
+        """The likeliest of the grid; None where the outcomes tell nothing: fewer than two, or all alike."""
+        if self.fitted is None and len(self) > 1 and self.accuracies.std() > JITTER:
+            self.fitted = self.likeliest()
+        return self.fitted
+
+    def likeliest(self) -> Fit | None:
+        """None where no kernel matrix can be factored."""
+        centre, spread = float(self.accuracies.mean()), float(self.accuracies.std())
+        wanted = (self.accuracies - centre) / spread
+        own, doubt = Likeness.of(self.order, self.bits, self.bits), self.rows.max() / self.rows
+        best, highest = None, -np.inf
+        for width, channels, noise in product(range(len(WIDTHS)), CHANNELS, NOISES):
+            try:
+                matrix = own.kernel(width, channels) + np.diag(noise * doubt + JITTER)
+                factor = cho_factor(matrix, lower=True)
+            except LinAlgError:
+                continue
+            solved = cho_solve(factor, wanted)
+            likelihood = -0.5 * wanted @ solved - np.log(np.diagonal(factor[0])).sum()
+            if likelihood > highest:
+                highest, best = likelihood, Fit(width, channels, factor, solved, centre, spread)
+        return best
+
+    def mean(self, fit: Fit, bits: Bits) -> Floats:
+        """(M,) expected accuracies of masks (M, C)."""
+        cross = Likeness.of(self.order, bits, self.bits).kernel(fit.width, fit.channels)
+        found: Floats = fit.centre + fit.spread * (cross @ fit.solved)
+        return found
+
+    def draws(self, fit: Fit, bits: Bits, normals: Floats) -> Floats:
+        """(K, M) accuracies of masks (M, C) as they may be, all M together: from standard normals (K, M)."""
+        cross = Likeness.of(self.order, bits, self.bits).kernel(fit.width, fit.channels)
+        own = Likeness.of(self.order, bits, bits).kernel(fit.width, fit.channels)
+        left = own - cross @ cho_solve(fit.factor, cross.T)
+        values, vectors = np.linalg.eigh((left + left.T) / 2)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        found: Floats = fit.centre + fit.spread * (cross @ fit.solved + normals @ root.T)
+        return found
+
+    def state(self) -> State:
+        """All that `restore` needs, as tensors; eight bits to a byte."""
+        return {
+            "bits": torch.from_numpy(np.packbits(self.bits, axis=1)),
+            "accuracies": torch.from_numpy(self.accuracies.copy()),
+            "rows": torch.from_numpy(self.rows.copy()),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from such a state, in place."""
+        self.fitted = None
+        packed = state["bits"].numpy()
+        self.bits = np.unpackbits(packed, axis=1, count=len(self.order)).astype(bool)
+        self.accuracies, self.rows = state["accuracies"].numpy().copy(), state["rows"].numpy().copy()
+
+
+def distinct_best(draws: Floats, allowed: Bits, count: int) -> list[int]:
+    """Columns, each the best of one draw (K, M) among those that are allowed and not taken yet (Thompson)."""
+    open_, chosen = allowed.copy(), []
+    for row in draws[:count]:
+        if not open_.any():
+            break
+        chosen.append(int(np.argmax(np.where(open_, row, -np.inf))))
+        open_[chosen[-1]] = False
+    return chosen
