@@ -20,7 +20,7 @@ class GnnRlOptions:
         steps: Of an episode, at most; it ends earlier once the target is met.
         least: The least keep ratio of a group; the task's own least count holds as well.
         noise: Standard deviation of the actions.
-        noise_floor: Share of it that is left at the last evaluation; it falls linearly, from update to update.
+        noise_floor: Share of it that is left at the last evaluation; it falls linearly, update by update.
         update_steps: Steps of episodes between two updates. 0, automatic: 100 as published, or as many as
             make 20 updates of the search where these are fewer.
         epochs: Of an update.

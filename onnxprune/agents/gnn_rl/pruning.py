@@ -3,7 +3,7 @@
     paper   p <- clip(p (1 - a), least, 1)                      a below 0 lets a group grow again
     fixed   p <- max(least, p sigmoid(logit(f) + s a))          only ever fewer
 
-With equal ratios r at the target, f = r^(1 / K), so that a = 0 in every one of K steps leads there in the last;
+With equal ratios r at the target, f = r^(1 / K), so that a = 0 in each of K steps leads there in the last;
 and s = (1 - r) / ((1 - f) sqrt(K)), so that the deviation of log p at the end hardly depends on K.
 """
 
