@@ -37,6 +37,11 @@ def gat_ppo(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent
     return cast(Agent, import_module("onnxprune.agents.gat_ppo").make(problem, options))
 
 
+def gnn_rl(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """The agent that prunes all groups step by step; torch is imported here."""
+    return cast(Agent, import_module("onnxprune.agents.gnn_rl").make(problem, options))
+
+
 def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
     """One allocation of the prior, or of the criteria that the options name."""
     return one_shot.make(problem, {"criteria": one_shot.PRIOR, **(options or {}), "allocations": how})
@@ -44,6 +49,13 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
 
 KINDS = (
     AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
+    AgentKind(
+        "gnn-rl",
+        gnn_rl,
+        "graph convolution on two levels, learns keep ratios step by step",
+        needs_torch=True,
+        variants=("fixed", "paper"),
+    ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),

@@ -12,7 +12,7 @@ def test_every_agent_has_a_name_and_a_line_of_help() -> None:
     assert searches | {"gat-ppo", "rl-pruner"} < set(AGENTS)
     assert set(ALLOCATIONS) < set(AGENTS)
     assert all(name == kind.name and kind.help and "\n" not in kind.help for name, kind in AGENTS.items())
-    assert [name for name, kind in AGENTS.items() if kind.needs_torch] == ["gat-ppo"]
+    assert [name for name, kind in AGENTS.items() if kind.needs_torch] == ["gat-ppo", "gnn-rl"]
 
 
 def test_the_table_does_not_import_torch() -> None:
