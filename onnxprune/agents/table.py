@@ -33,9 +33,9 @@ class AgentKind:
     variants: tuple[str, ...] = ()
 
 
-def gat_ppo(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
-    """The agent that learns; torch is imported here."""
-    return cast(Agent, import_module("onnxprune.agents.gat_ppo").make(problem, options))
+def learning(package: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """An agent with networks; torch is imported here."""
+    return cast(Agent, import_module(f"onnxprune.agents.{package}").make(problem, options))
 
 
 def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
@@ -43,27 +43,15 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
     return one_shot.make(problem, {"criteria": one_shot.PRIOR, **(options or {}), "allocations": how})
 
 
-def amc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
-    """AMC; torch is imported here."""
-    return cast(Agent, import_module("onnxprune.agents.amc").make(problem, options))
-
-
-def agmc(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
-    """AGMC; torch is imported here."""
-    return cast(Agent, import_module("onnxprune.agents.agmc").make(problem, options))
-
-
 KINDS = (
-    AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
-    AgentKind(
-        "amc", amc, "a keep ratio a group by DDPG, held under the bounds by an action wall", True, VARIANTS
-    ),
-    AgentKind(
-        "agmc",
-        agmc,
-        "the same by an encoder of the graph and an LSTM, rescaled to the target",
-        True,
-        VARIANTS,
+    *(
+        AgentKind(name, partial(learning, name.replace("-", "_")), line, needs_torch=True, variants=variants)
+        for name, line, variants in (
+            ("gat-ppo", "attention over the channel graph, learns which channels to keep", ()),
+            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS),
+            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS),
+            ("gnn-rl", "graph convolution on two levels, learns keep ratios step by step", VARIANTS),
+        )
     ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),

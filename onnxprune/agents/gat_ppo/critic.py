@@ -5,7 +5,7 @@ matters which channels stay, and how groups go together. So, with r the kept sha
 
     k = ( sum_g exp(-(r_g - r'_g)^2 / 2 l^2) / G                           the groups' curves
           + JOINT exp(-|r - r'|^2 / 2 L^2)                                 groups together, L^2 = G / 6
-          + w <x - r, x' - r'> / scale ) / total                           which channels, given how many
+          + w <x - r, x' - r'> / 0.1 C ) / (1 + JOINT)                     which of C channels, given how many
 
 of standardised accuracies, with noise n on the diagonal, more where a candidate ran on fewer rows (Rasmussen
 & Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23, 2.24 and 2.30). l, w and n are the
@@ -37,18 +37,59 @@ class Fit:
     """What predictions need.
 
     Attributes:
-        width, channels: l and w.
+        width, channels: Number of l, and w.
         factor: Cholesky factor of the kernel matrix with noise, as `cho_factor` gives it.
         solved: (N,) the inverse of that matrix times the standardised accuracies.
         centre, spread: Of the accuracies.
     """
 
-    width: float
+    width: int
     channels: float
     factor: tuple[Floats, bool]
     solved: Floats
     centre: float
     spread: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike masks A and masks B are, in what the kernel is made of.
+
+    Attributes:
+        curves: (W, A, B) mean over the groups of exp(-distance^2 / 2 l^2), for each width l.
+        joint: (A, B) the same of all groups together.
+        products: (A, B) of what is left of the bits, given the shares.
+    """
+
+    curves: Floats
+    joint: Floats
+    products: Floats
+
+    @staticmethod
+    def of(order: ChannelOrder, first: Bits, second: Bits) -> "Likeness":
+        """Of masks (A, C) and (B, C); each number the same whichever masks stand beside it."""
+        mine, theirs, sizes = kept(order, first), kept(order, second), np.diff(order.starts)
+        products = (first.astype(np.float32) @ second.astype(np.float32).T).astype(np.float64)  # exact
+        curves, apart = np.zeros((len(WIDTHS), *products.shape)), np.zeros(products.shape)
+        for a, b, size in zip(mine.T, theirs.T, sizes.tolist(), strict=True):
+            squares = np.square((a[:, None] - b) / size)
+            apart += squares
+            products -= a[:, None] * b / size
+            for number, width in enumerate(WIDTHS):
+                curves[number] += np.exp(squares / (-2 * width**2))
+        groups = len(sizes)
+        return Likeness(curves / groups, np.exp(-3 * apart / groups), products / (0.1 * len(order)))
+
+    def kernel(self, width: int, channels: float) -> Floats:
+        """(A, B) for the width of that number, and a weight of the channels."""
+        found: Floats = self.curves[width] + JOINT * self.joint + channels * self.products
+        return found / (1 + JOINT)
+
+
+def kept(order: ChannelOrder, bits: Bits) -> Floats:
+    """(N, C) bits -> (N, G) kept counts."""
+    found: Floats = np.add.reduceat(bits, order.starts[:-1], axis=1, dtype=np.float64)
+    return found
 
 
 @dataclass
@@ -69,7 +110,7 @@ class Critic:
     bits: Bits = field(init=False)
     accuracies: Floats = field(init=False)
     rows: Floats = field(init=False)
-    fitted: "Fit | None" = field(init=False, default=None)
+    fitted: Fit | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.bits = np.zeros((0, len(self.order)), bool)
@@ -85,66 +126,40 @@ class Critic:
         self.accuracies = np.append(self.accuracies, accuracy)[-self.most :]
         self.rows = np.append(self.rows, max(1, rows))[-self.most :]
 
-    def shares(self, bits: Bits) -> Floats:
-        """(N, C) -> (N, G) kept shares."""
-        starts = self.order.starts
-        found: Floats = np.add.reduceat(bits, starts[:-1], axis=1, dtype=np.float64) / np.diff(starts)
-        return found
-
-    def parts(self, first: Bits, second: Bits) -> tuple[Floats, Floats, Floats]:
-        """Squared distances (A, B, G) of shares; their sums (A, B); products (A, B) of the rest."""
-        mine, theirs = self.shares(first), self.shares(second)
-        apart = np.square(mine[:, None] - theirs[None])
-        group_of = self.order.group_of
-        a = (first - mine[:, group_of]).astype(np.float32)
-        b = (second - theirs[:, group_of]).astype(np.float32)
-        scale = 0.1 * len(self.order)
-        return apart, apart.sum(2), (a @ b.T).astype(np.float64) / scale
-
-    @staticmethod
-    def kernel(parts: tuple[Floats, Floats, Floats], width: float, channels: float) -> Floats:
-        apart, together, products = parts
-        groups = apart.shape[2]
-        curves = np.exp(-apart / (2 * width**2)).mean(2)
-        joint = JOINT * np.exp(-together * 3 / groups)
-        found: Floats = (curves + joint + channels * products) / (1 + JOINT)
-        return found
-
     def fit(self) -> Fit | None:
         """The likeliest of the grid; None where the outcomes tell nothing: fewer than two, or all alike."""
-        if self.fitted is not None:
-            return self.fitted
-        if len(self) < 2 or (spread := float(self.accuracies.std())) < JITTER:
-            return None
-        centre = float(self.accuracies.mean())
-        wanted = (self.accuracies - centre) / spread
-        own = self.parts(self.bits, self.bits)
-        doubt = self.rows.max() / self.rows
-        likeliest = -np.inf
-        for width, channels in product(WIDTHS, CHANNELS):
-            matrix = self.kernel(own, width, channels)
-            for noise in NOISES:
-                try:
-                    factor = cho_factor(matrix + np.diag(noise * doubt + JITTER), lower=True)
-                except LinAlgError:
-                    continue
-                solved = cho_solve(factor, wanted)
-                value = -0.5 * wanted @ solved - np.log(np.diagonal(factor[0])).sum()
-                if value > likeliest:
-                    likeliest = value
-                    self.fitted = Fit(width, channels, factor, solved, centre, spread)
+        if self.fitted is None and len(self) > 1 and self.accuracies.std() > JITTER:
+            self.fitted = self.likeliest()
         return self.fitted
+
+    def likeliest(self) -> Fit | None:
+        """None where no kernel matrix can be factored."""
+        centre, spread = float(self.accuracies.mean()), float(self.accuracies.std())
+        wanted = (self.accuracies - centre) / spread
+        own, doubt = Likeness.of(self.order, self.bits, self.bits), self.rows.max() / self.rows
+        best, highest = None, -np.inf
+        for width, channels, noise in product(range(len(WIDTHS)), CHANNELS, NOISES):
+            try:
+                matrix = own.kernel(width, channels) + np.diag(noise * doubt + JITTER)
+                factor = cho_factor(matrix, lower=True)
+            except LinAlgError:
+                continue
+            solved = cho_solve(factor, wanted)
+            likelihood = -0.5 * wanted @ solved - np.log(np.diagonal(factor[0])).sum()
+            if likelihood > highest:
+                highest, best = likelihood, Fit(width, channels, factor, solved, centre, spread)
+        return best
 
     def mean(self, fit: Fit, bits: Bits) -> Floats:
         """(M,) expected accuracies of masks (M, C)."""
-        cross = self.kernel(self.parts(bits, self.bits), fit.width, fit.channels)
+        cross = Likeness.of(self.order, bits, self.bits).kernel(fit.width, fit.channels)
         found: Floats = fit.centre + fit.spread * (cross @ fit.solved)
         return found
 
     def draws(self, fit: Fit, bits: Bits, normals: Floats) -> Floats:
         """(K, M) accuracies of masks (M, C) as they may be, all M together: from standard normals (K, M)."""
-        cross = self.kernel(self.parts(bits, self.bits), fit.width, fit.channels)
-        own = self.kernel(self.parts(bits, bits), fit.width, fit.channels)
+        cross = Likeness.of(self.order, bits, self.bits).kernel(fit.width, fit.channels)
+        own = Likeness.of(self.order, bits, bits).kernel(fit.width, fit.channels)
         left = own - cross @ cho_solve(fit.factor, cross.T)
         values, vectors = np.linalg.eigh((left + left.T) / 2)
         root = vectors * np.sqrt(np.maximum(values, 0))
