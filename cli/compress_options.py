@@ -14,7 +14,10 @@ TOLD: dict[str, tuple[str, str]] = {
     "search.batch": ("N", "Candidates between two updates of the agent."),
     "search.budget": ("TIME", "No update begins after 90s, 20m or 1.5h of searching."),
     "search.variant": ("NAME", "paper or fixed, of agents that come as published and repaired."),
-    "search.reward": ("KIND", "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params."),
+    "search.reward": (
+        "KIND",
+        "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params; amc, agmc: accuracy, cost.",
+    ),
     "search.init_policy": ("FILE", "Begin with a policy that was trained before; auto then is gat-ppo."),
     "search.freeze_encoder": ("", "Only the heads of the policy learn."),
     "search.reward_rows": ("N", "Samples that candidates are judged on; half of the search part at most."),

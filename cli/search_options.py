@@ -15,7 +15,10 @@ TOLD: dict[str, tuple[str, str]] = {
     "seed": ("N", "Of random choices."),
     "prior": ("NAME", "The criterion that agents order channels by; auto takes the most promising."),
     "variant": ("NAME", "paper or fixed, of agents that come as published and repaired."),
-    "reward": ("KIND", "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params."),
+    "reward": (
+        "KIND",
+        "percentile, record, r2 or ema; of rl-pruner accuracy, macs or params; amc, agmc: accuracy, cost.",
+    ),
     "agent_option": ("KEY=VALUE", "An option of the agent; repeatable."),
     "init_policy": ("FILE", "Begin with a policy that was trained before."),
     "freeze_encoder": ("", "Only the heads of the policy learn."),

@@ -10,6 +10,7 @@ from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_sh
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
+VARIANTS = ("fixed", "paper")
 Make = Callable[[Problem, Mapping[str, Any] | None], Agent]
 
 
@@ -32,9 +33,9 @@ class AgentKind:
     variants: tuple[str, ...] = ()
 
 
-def gat_ppo(problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
-    """The agent that learns; torch is imported here."""
-    return cast(Agent, import_module("onnxprune.agents.gat_ppo").make(problem, options))
+def learning(package: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
+    """An agent with networks; torch is imported here."""
+    return cast(Agent, import_module(f"onnxprune.agents.{package}").make(problem, options))
 
 
 def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
@@ -43,7 +44,15 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
 
 
 KINDS = (
-    AgentKind("gat-ppo", gat_ppo, "attention over the channel graph, learns which channels to keep", True),
+    *(
+        AgentKind(name, partial(learning, name.replace("-", "_")), line, needs_torch=True, variants=variants)
+        for name, line, variants in (
+            ("gat-ppo", "attention over the channel graph, learns which channels to keep", ()),
+            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS),
+            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS),
+            ("gnn-rl", "graph convolution on two levels, learns keep ratios step by step", VARIANTS),
+        )
+    ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
     AgentKind("random", random_search.make, "random keep ratios"),
     AgentKind("greedy", greedy.make, "sensitivity of each group alone, then steps from group to group"),
@@ -54,7 +63,7 @@ KINDS = (
         "rl-pruner",
         rl_pruner.make,
         "pruning steps, shared out by a policy over the groups",
-        variants=("fixed", "paper"),
+        variants=VARIANTS,
     ),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")

@@ -110,7 +110,7 @@ def check_scheduler(address: str) -> None:
         UsageError: E201, it is no address.
     """
     try:
-        comm = import_module("distributed.comm")
+        comm = import_module("distributed").comm
     except ImportError as error:
         raise RuntimeProblem(
             "E603",

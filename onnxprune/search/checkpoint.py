@@ -132,7 +132,10 @@ def thawed_pairs(pairs: list[list[Any]], arrays: Mapping[str, NDArray[Any]]) -> 
 def thawed_tensor(kept: list[Any], arrays: Mapping[str, NDArray[Any]]) -> Any:
     torch = importlib.import_module("torch")
     name, dtype, shape = kept
-    return torch.from_numpy(arrays[name].copy()).view(getattr(torch, dtype)).reshape(shape)
+    whole = torch.empty(shape, dtype=getattr(torch, dtype))
+    raw = torch.from_numpy(arrays[name].copy())
+    whole.flatten().view(torch.uint8).copy_(raw)  # a view of `raw` would fail on no bytes
+    return whole
 
 
 THAW: dict[str, Callable[[Any, Mapping[str, NDArray[Any]]], Any]] = {

@@ -9,10 +9,11 @@ from onnxprune.allocation import ALLOCATIONS
 
 def test_every_agent_has_a_name_and_a_line_of_help() -> None:
     searches = {"one-shot", "random", "greedy", "cross-entropy", "annealing", "evolution"}
-    assert searches | {"gat-ppo", "rl-pruner"} < set(AGENTS)
+    assert searches | {"gat-ppo", "rl-pruner", "amc", "agmc", "gnn-rl"} < set(AGENTS)
     assert set(ALLOCATIONS) < set(AGENTS)
     assert all(name == kind.name and kind.help and "\n" not in kind.help for name, kind in AGENTS.items())
-    assert [name for name, kind in AGENTS.items() if kind.needs_torch] == ["gat-ppo"]
+    needing = [name for name, kind in AGENTS.items() if kind.needs_torch]
+    assert needing == ["gat-ppo", "amc", "agmc", "gnn-rl"]
 
 
 def test_the_table_does_not_import_torch() -> None:

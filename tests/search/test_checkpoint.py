@@ -86,6 +86,19 @@ def test_tensors_and_the_state_of_an_optimizer_survive(tmp_path: Path) -> None:
     assert torch.equal(layer.weight, other.weight)
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (0, 7), (2, 0), (3, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "bool"])
+def test_tensors_of_every_shape_survive(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    """Those without elements too, such as the memory of an agent that has just learnt from it."""
+    torch = pytest.importorskip("torch")
+    tensor = torch.full(shape, 3).to(getattr(torch, dtype))
+    save_state(tmp_path / "c.npz", {"tensor": tensor})
+    found = load_state(tmp_path / "c.npz")["tensor"]
+    assert found.dtype == tensor.dtype
+    assert found.shape == tensor.shape
+    assert torch.equal(found, tensor)
+
+
 def test_what_cannot_be_kept_is_told(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="cannot hold object"):
         save_state(tmp_path / "c.npz", {"a": object()})

@@ -1,0 +1,58 @@
+"""Reading the policy that an earlier search has left, for agents that carry networks from model to model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from onnxprune.agents.types import State
+from onnxprune.errors import UsageError
+
+HINT = "give the policy.pt of a finished search"
+
+
+def read_policy(path: Path, wanted: State, *, options: tuple[str, ...], parts: tuple[str, ...]) -> State:
+    """Weights by the name of a network's part.
+
+    Args:
+        path: Of the file.
+        wanted: What a policy must have been made with, by name.
+        options: Names among these that are options of the agent.
+        parts: Networks that it must hold.
+
+    Raises:
+        UsageError: E208, the file is missing, damaged, or of networks of another shape.
+    """
+    try:
+        saved = torch.load(path, weights_only=True)
+        found = {name: saved[name] for name in wanted}
+        weights = {name: saved[name] for name in parts}
+    except FileNotFoundError as error:
+        raise UsageError("E208", f"policy {str(path)!r} does not exist", hint=HINT) from error
+    except Exception as error:  # torch.load raises whatever a damaged file leads it to
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError("E208", f"policy {path.name} cannot be read", cause=cause, hint=HINT) from error
+    for name, own in wanted.items():
+        if found[name] != own:
+            raise UsageError(
+                "E208",
+                f"policy {path.name} has {name} {found[name]!s:.50}, not {own!s:.50}",
+                hint=f"--agent-option {name}={found[name]}"
+                if name in options
+                else "train one with this version",
+            )
+    return weights
+
+
+def load_weights(networks: Mapping[str, torch.nn.Module], weights: State, path: Path) -> None:
+    """Give networks the weights of a policy, in place.
+
+    Raises:
+        UsageError: E208, they are of another shape.
+    """
+    try:
+        for name, network in networks.items():
+            network.load_state_dict(weights[name])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        cause = str(error).splitlines()[0]
+        raise UsageError("E208", f"policy {path.name} does not fit", cause=cause, hint=HINT) from error
