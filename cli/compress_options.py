@@ -30,6 +30,7 @@ TOLD: dict[str, tuple[str, str]] = {
         "How much a channel matters; auto takes the most promising. A search begins with it.",
     ),
     "prune.allocation": ("NAME", "How much of each group goes; given without --agent, nothing is searched."),
+    "masks": ("FILE", "Masks to apply; nothing is searched."),
     **below("prune", CHANNELS),
     "shape": SHAPE,
     "reconstruct.enabled": ("", "The repair without training."),
@@ -86,7 +87,7 @@ FLAGS = {
 ALL = Told(TOLD, KEYS, FLAGS)
 HELP_SECTIONS = {
     "Search": words_of(ALL, "search"),
-    "Pruning": words_of(ALL, "prune") | {"target", "shape"},
+    "Pruning": words_of(ALL, "prune") | {"target", "masks", "shape"},
     "Reconstruction": words_of(ALL, "reconstruct"),
     "Distillation": words_of(ALL, "distill"),
     "Measurement": words_of(ALL, "measure"),

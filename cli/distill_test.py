@@ -41,7 +41,7 @@ def fitting_figures(original: Path, graph: Graph, test: Samples) -> MeasureOptio
     Raises:
         DataError: E503, the labels are none of this classifier; E504, invented samples.
     """
-    from onnxprune.distillation.outputs import float_outputs
+    from onnxprune.converters.outputs import float_outputs
 
     if test.synthetic:
         raise DataError("E504", "--test random: on random inputs nothing is accurate", hint="--test test.npz")
@@ -62,7 +62,7 @@ def fitting_figures(original: Path, graph: Graph, test: Samples) -> MeasureOptio
 
 def tells_classes(graph: Graph, batch: Batch) -> bool:
     """Whether the model gives scores of classes, for rows with one label each or none."""
-    from onnxprune.distillation.outputs import is_classifier
+    from onnxprune.converters.outputs import is_classifier
 
     labels = batch.labels
     single = labels is None or np.size(labels) == len(batch)

@@ -23,6 +23,7 @@ COMMANDS = {
     "reconstruct": "Repair a pruned model in closed form: no labels, no training.",
     "distill": "Win accuracy back: the pruned model learns from the original.",
     "compress": "The whole path: prune, reconstruct, distill, measure, report; resumable.",
+    "study": "Agents on models for targets from seeds, compared fairly; resumable.",
     "verify": "Prove that a pruned model is what was promised.",
     "measure": "Accuracy on labelled samples, or agreement with the original.",
     "bench": "Honest latency of one or more models, interleaved.",

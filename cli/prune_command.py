@@ -1,6 +1,6 @@
 """`onnxprune prune`: a criterion or masks, a target, a verified file."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,6 @@ from onnxprune.allocation import ALLOCATIONS
 from onnxprune.calibration.feeds import few_feeds
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.format import percent
 from onnxprune.cli.help import Command
 from onnxprune.cli.inspect_tables import tell_graph, tell_uncounted
 from onnxprune.cli.options import FILE, Choice, choice_options, output_options
@@ -20,11 +19,11 @@ from onnxprune.cli.prune_report import document, print_result
 from onnxprune.cli.repairing import repair, repairs_document, require_data
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
-from onnxprune.data import Samples
+from onnxprune.data import Batch, Samples
 from onnxprune.errors import DataError, TargetError, UsageError
 from onnxprune.groups import Groups
-from onnxprune.latency import RuntimeWatch, WatchOptions, confirm, cost_model_for
-from onnxprune.masks import Masks, load_masks
+from onnxprune.latency import WatchOptions, cost_model_for
+from onnxprune.masks import load_masks
 from onnxprune.masks import save_masks as write_masks_file
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.saving import check_output
@@ -34,12 +33,14 @@ from onnxprune.pipeline import (
     add_provenance,
     choose_masks,
     load_groups,
+    measured,
     require_confirmed,
+    require_met,
     write_pruned,
     write_repaired,
 )
 from onnxprune.reconstruction import METHODS, Method, ReconstructOptions
-from onnxprune.target import Target, parse_target, require_reachable
+from onnxprune.target import parse_target, require_reachable
 
 MASK_FILES = (".json", ".npz")
 CALIBRATION_BATCH = 50
@@ -209,7 +210,7 @@ def read_or_choose(
     """The masks, and the samples where there are some: of the fit part where a criterion looks at them."""
     inputs = groups.graph.inputs
     if masks_file is not None:
-        return given(groups, load_masks(masks_file, groups), options), data.open(inputs)
+        return given(masks_file, groups, options), data.open(inputs)
     cost_model = counting(output, groups, options)
     require_reachable(cost_model, target=options.target, constraints=options.constraints)
     if not needs_data(options):
@@ -223,7 +224,7 @@ def read_or_choose(
         f"Calibrating on {samples.count or 'all'} samples, the {data.part or 'fit'} part of {data.spec}."
     )
     with output.progress("calibrating", samples.count) as step:
-        feeds = counted_feeds(samples, step)
+        feeds = counted(samples, step)
         return choose_masks(groups, options, feeds=feeds, cost_model=cost_model, tell=output.note), samples
 
 
@@ -235,35 +236,25 @@ def counting(output: Output, groups: Groups, options: PruneOptions) -> CostModel
         return cost_model_for(groups, options.target, options.constraints, options.latency, progress=step)
 
 
-def given(groups: Groups, masks: Masks, options: PruneOptions) -> Chosen:
+def given(path: Path, groups: Groups, options: PruneOptions) -> Chosen:
     """Masks of a file, measured where the latency is bounded.
 
     Raises:
+        UsageError: E206, they cannot be read, or do not fit the groups.
         TargetError: E702, they cost more than the target.
     """
-    require_met(CostModel(groups), masks, options.target.counted)
-    if not options.target.times:
-        return Chosen(masks)
-    (confirmed,) = confirm([masks], options.target, RuntimeWatch(groups, options.latency))
-    if not confirmed.met:
-        raise TargetError("E702", f"these masks take {confirmed}, over {options.target}")
-    return Chosen(masks, confirmed)
+    masks = load_masks(path, groups)
+    require_met(masks, groups, options.target)
+    chosen = measured(masks, groups, options)
+    if chosen.confirmed is not None and not chosen.confirmed.met:
+        raise TargetError("E702", f"these masks take {chosen.confirmed}, over {options.target}")
+    return chosen
 
 
-def require_met(cost_model: CostModel, masks: Masks, target: Target) -> None:
-    """Raises: TargetError: E702, masks that were given cost more than the target."""
-    cost, original = cost_model.count(masks), cost_model.count({})
-    for name, limit in target.limits(original).items():
-        reached = getattr(cost, name)
-        if reached > limit:
-            left = percent(reached, getattr(original, name))
-            raise TargetError("E702", f"these masks leave {left} of the {name} ({reached}), over {target}")
-
-
-def counted_feeds(samples: Samples, step: Any) -> Any:
+def counted(samples: Samples, step: Callable[[int], None]) -> Iterator[Batch]:
     done = 0
     for batch in samples.batches(CALIBRATION_BATCH):
-        yield batch.inputs
+        yield batch
         done += len(batch)
         step(done)
 

@@ -20,6 +20,8 @@ walking.py      running a plan
 module.py       the nn.Module
 reading.py      which values are read as numbers alone
 round_trip.py   to_torch and to_onnx
+outputs.py      which values of a module a loss looks at
+sensitivity.py  how a loss answers to the weights and to values inside
 """
 
 from onnxprune.converters.module import OnnxModule

@@ -12,10 +12,12 @@ class (0 best, 1 worst), d = the group's depth (0 first, 1 last):
     deep         (1 - q) / d             k = 1 - t d: the late groups lose most
     absolute     s                       one threshold, for scores that are comparable over groups (obs)
     per-mac      s / MACs                the same, by the MACs that go with a channel
+    knapsack                             the counts for which the sum of s is most under the bounds
 """
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -25,11 +27,25 @@ from onnxprune.cost import CostModel
 from onnxprune.errors import UsageError
 from onnxprune.groups import Group, Groups
 from onnxprune.masks import Masks
-from onnxprune.target import Constraints, Scores, Target, project
+from onnxprune.target import Constraints, Scores, Target, fill, project, settle
 
 Floats = NDArray[np.float64]
 Preferences = dict[str, Floats]
 TINY = 1e-9
+KEPT_FIRST = 3.0  # more than any two preferences of `knapsack` differ by otherwise
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be met: bounds on the cost of groups, under constraints."""
+
+    cost_model: CostModel
+    target: Target
+    constraints: Constraints
+
+    @property
+    def groups(self) -> Groups:
+        return self.cost_model.groups
 
 
 def allocate(
@@ -52,29 +68,29 @@ def allocate(
         near = get_close_matches(how, ALLOCATIONS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ALLOCATIONS)}"
         raise UsageError("E201", f"unknown allocation {how!r}", hint=hint)
-    preferences = ALLOCATIONS[how](scores, cost_model.groups)
+    preferences = ALLOCATIONS[how](scores, Ask(cost_model, target, constraints))
     return project(preferences, cost_model, target=target, constraints=constraints)
 
 
-def uniform(scores: Scores, _groups: Groups) -> Preferences:
+def uniform(scores: Scores, _ask: Ask) -> Preferences:
     return {name: 1 - places(values) for name, values in scores.items()}
 
 
-def global_mean(scores: Scores, _groups: Groups) -> Preferences:
+def global_mean(scores: Scores, _ask: Ask) -> Preferences:
     return {name: values / nonzero(np.abs(values).mean()) for name, values in scores.items()}
 
 
-def global_max(scores: Scores, _groups: Groups) -> Preferences:
+def global_max(scores: Scores, _ask: Ask) -> Preferences:
     return {name: values / nonzero(np.abs(values).max()) for name, values in scores.items()}
 
 
-def isomorphic(scores: Scores, groups: Groups) -> Preferences:
+def isomorphic(scores: Scores, ask: Ask) -> Preferences:
     """Fang et al., Isomorphic Pruning for Vision Models, ECCV 2024: rank only what is built alike."""
     classes: dict[Pattern, list[str]] = defaultdict(list)
-    for group in groups:
+    for group in ask.groups:
         if group.name in scores:
-            classes[pattern(groups, group)].append(group.name)
-    normalised = global_mean(scores, groups)
+            classes[pattern(ask.groups, group)].append(group.name)
+    normalised = global_mean(scores, ask)
     preferences: Preferences = {}
     for names in classes.values():
         ranked = 1 - places(np.concatenate([normalised[name] for name in names]))
@@ -83,12 +99,12 @@ def isomorphic(scores: Scores, groups: Groups) -> Preferences:
     return preferences
 
 
-def shallow(scores: Scores, groups: Groups) -> Preferences:
-    return by_depth(scores, groups, lambda depth: 1 - depth)
+def shallow(scores: Scores, ask: Ask) -> Preferences:
+    return by_depth(scores, ask.groups, lambda depth: 1 - depth)
 
 
-def deep(scores: Scores, groups: Groups) -> Preferences:
-    return by_depth(scores, groups, lambda depth: depth)
+def deep(scores: Scores, ask: Ask) -> Preferences:
+    return by_depth(scores, ask.groups, lambda depth: depth)
 
 
 def by_depth(scores: Scores, groups: Groups, loss: Callable[[float], float]) -> Preferences:
@@ -101,20 +117,45 @@ def by_depth(scores: Scores, groups: Groups, loss: Callable[[float], float]) -> 
     }
 
 
-def absolute(scores: Scores, _groups: Groups) -> Preferences:
+def absolute(scores: Scores, _ask: Ask) -> Preferences:
     return {name: np.asarray(values, np.float64) for name, values in scores.items()}
 
 
-def per_mac(scores: Scores, groups: Groups) -> Preferences:
+def per_mac(scores: Scores, ask: Ask) -> Preferences:
     """What a channel is worth for each MAC that it costs in the whole model."""
-    cost_model = CostModel(groups)
-    lowered = np.maximum(cost_model.channels - np.eye(len(groups), dtype=np.int64), 0)
-    whole = cost_model.count_kept(cost_model.channels[None]).macs
-    saved = dict(zip(cost_model.names, (whole - cost_model.count_kept(lowered).macs).tolist(), strict=True))
+    saved = saved_by_one(ask.cost_model, "macs")
     return {name: np.asarray(values) / max(1, saved[name]) for name, values in scores.items()}
 
 
-ALLOCATIONS: dict[str, Callable[[Scores, Groups], Preferences]] = {
+def knapsack(scores: Scores, ask: Ask) -> Preferences:
+    """First what the knapsack keeps, then all others by what they are worth for each bit of the first bound.
+
+    Shen et al., Structural Pruning via Latency-Saliency Knapsack (HALP), NeurIPS 2022, for any bounds.
+    """
+    free = [group for group in ask.groups.prunable if group.name in scores]
+    settled = settle(ask.cost_model, target=ask.target, constraints=ask.constraints, free=free)
+    falling = {name: -np.sort(-np.asarray(values, np.float64)) for name, values in scores.items()}
+    kept = fill(falling, ask.cost_model, target=ask.target, constraints=settled)
+    quantity = next((bound.quantity for bound in ask.target.bounds), "macs")
+    saved = saved_by_one(ask.cost_model, quantity)
+    worth = {name: np.asarray(values) / max(1, saved[name]) for name, values in scores.items()}
+    most = nonzero(max((np.abs(values).max() for values in worth.values()), default=np.float64(0)))
+    counts = dict(zip(ask.cost_model.names, kept.tolist(), strict=True))
+    return {
+        name: values / most + KEPT_FIRST * (places(values) * len(values) < counts[name])
+        for name, values in worth.items()
+    }
+
+
+def saved_by_one(cost_model: CostModel, quantity: str) -> dict[str, float]:
+    """By group: what goes of the whole cost with one channel."""
+    fewer = np.maximum(cost_model.channels - np.eye(len(cost_model.names), dtype=np.int64), 0)
+    whole, without = (cost_model.count_kept(kept) for kept in (cost_model.channels[None], fewer))
+    saved = getattr(whole, quantity) - getattr(without, quantity)
+    return dict(zip(cost_model.names, saved.tolist(), strict=True))
+
+
+ALLOCATIONS: dict[str, Callable[[Scores, Ask], Preferences]] = {
     "uniform": uniform,
     "global": global_mean,
     "global-max": global_max,
@@ -123,19 +164,24 @@ ALLOCATIONS: dict[str, Callable[[Scores, Groups], Preferences]] = {
     "deep": deep,
     "absolute": absolute,
     "per-mac": per_mac,
+    "knapsack": knapsack,
 }
 
-Pattern = tuple[tuple[tuple[tuple[str, int], ...], int, str], ...]
+Pattern = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def pattern(groups: Groups, group: Group) -> Pattern:
-    """How a group is built: for each member who reads it, along which axis, in which role; no widths."""
-    graph = groups.graph
+    """How a group is built: its nodes in their order, each with whether it makes the channels or takes them.
 
-    def readers(tensor: str) -> tuple[tuple[str, int], ...]:
-        return tuple((graph.nodes[edge.node].op_type, edge.slot) for edge in graph.consumers.get(tensor, ()))
-
-    return tuple((readers(member.tensor), member.axis, member.role) for member in group.members)
+    Neither widths count, nor how a weight is stored, nor whether there is a bias.
+    """
+    roles: dict[int, set[str]] = defaultdict(set)
+    for member in group.members:
+        for edge in groups.graph.consumers.get(member.tensor, ()):
+            roles[edge.node].add(member.role)
+    return tuple(
+        (groups.graph.nodes[node].op_type, tuple(sorted(roles[node] - {"other"}))) for node in sorted(roles)
+    )
 
 
 def places(values: Floats) -> Floats:

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from onnxprune.allocation import allocate
 from onnxprune.cost import Cost, CostModel
-from onnxprune.criteria import Feed, score
+from onnxprune.criteria import Calibration, Feed, score
 from onnxprune.errors import ModelError, TargetError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.explain import explain
@@ -22,6 +22,7 @@ from onnxprune.latency import (
     TimedCostModel,
     WatchOptions,
     choose_confirmed,
+    confirm,
     cost_model_for,
 )
 from onnxprune.masks import Masks, masks_hash, model_hash
@@ -138,7 +139,7 @@ def choose_masks(
     groups: Groups,
     options: PruneOptions,
     *,
-    feeds: Iterable[Feed] | None = None,
+    feeds: Iterable[Calibration] | None = None,
     cost_model: CostModel | None = None,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> Chosen:
@@ -147,7 +148,7 @@ def choose_masks(
     Args:
         groups: Of the original.
         options: What to reach and how.
-        feeds: Calibration inputs for criteria that need some.
+        feeds: Calibration samples for criteria that need some, with or without labels.
         cost_model: From `cost_model_for`, where it was made already.
         tell: Called with what was measured of masks that miss a bound on the latency.
 
@@ -177,6 +178,25 @@ def require_confirmed(chosen: Chosen, target: Target) -> None:
             f"{target} was missed: measured {chosen.confirmed}",
             hint="the nearest was written; ask for more, or measure on a quieter machine",
         )
+
+
+def require_met(masks: Masks, groups: Groups, target: Target) -> None:
+    """Raises: TargetError: E702, masks that are there already cost more than the bounds that are counted."""
+    cost_model = CostModel(groups)
+    cost, original = cost_model.count(masks), cost_model.count({})
+    for name, limit in target.counted.limits(original).items():
+        reached, whole = getattr(cost, name), getattr(original, name)
+        if reached > limit:
+            share = f"{100 * reached / max(1, whole):.1f} %"
+            raise TargetError("E702", f"these masks leave {share} of the {name} ({reached}), over {target}")
+
+
+def measured(masks: Masks, groups: Groups, options: PruneOptions) -> Chosen:
+    """Masks that are there already, measured beside the original where the latency is bounded."""
+    if not options.target.times:
+        return Chosen(masks)
+    (confirmed,) = confirm([masks], options.target, RuntimeWatch(groups, options.latency))
+    return Chosen(masks, confirmed)
 
 
 def write_pruned(
@@ -275,7 +295,7 @@ def prune_file(
     out: Path,
     options: PruneOptions,
     *,
-    feeds: Iterable[Feed] | None = None,
+    feeds: Iterable[Calibration] | None = None,
     samples: Iterable[Feed] | None = None,
     force: bool = False,
 ) -> Pruned:
@@ -286,7 +306,7 @@ def prune_file(
     Args:
         source, out: The original, which is never changed, and the new file.
         options: What to reach and how.
-        feeds: Calibration inputs for criteria that need some.
+        feeds: Calibration samples for criteria that need some, with or without labels.
         samples: Inputs for the proof; random ones otherwise.
         force: Replace an existing file.
 

@@ -13,6 +13,7 @@ from onnxprune.masks import Masks
 from onnxprune.onnx_file import load_graph
 from onnxprune.target import Alignment, Constraints, Scores, parse_target
 from tests.exported import export_case
+from tests.law.build import model, save
 
 FREE = Constraints(Alignment(1, 1), min_keep=1)
 HALF = parse_target(["macs=50%"])
@@ -84,6 +85,26 @@ def test_isomorphic_keeps_the_same_share_of_each_class(scores: Scores, cost_mode
     shares = [np.concatenate(own).mean() for own in classes.values() if sum(map(len, own)) >= 16]
     assert max(shares) - min(shares) < 0.1
     assert np.ptp([bits.mean() for bits in inner]) > 0.1  # within a class the share is free
+
+
+def test_a_class_is_made_by_operators_and_directions_alone(tmp_path: Path) -> None:
+    """Neither the width, nor a bias, nor how a weight is stored makes another class."""
+    body = """
+        a = Gemm(x, w1)
+        b = Relu(a)
+        c = Gemm<transB=1>(b, w2, b2)
+        d = Relu(c)
+        e = Gemm(d, w3, b3)
+        f = Relu(e)
+        g = MatMul(f, w4)
+        h = Relu(g)
+        y = MatMul(h, w5)
+    """
+    sizes = {"w1": (5, 6), "w2": (8, 6), "b2": 8, "w3": (8, 9), "b3": 9, "w4": (9, 7), "w5": (7, 4)}
+    groups = find_groups(load_graph(save(model("float[N,5] x => float[N,4] y", body, **sizes), tmp_path)))
+    gemms, others, into_matmul, matmuls = (pattern(groups, group) for group in groups.prunable)
+    assert gemms == others == (("Gemm", ("out",)), ("Gemm", ("in",)))
+    assert len({gemms, into_matmul, matmuls}) == 3
 
 
 def test_shallow_and_deep_lean_to_their_ends(scores: Scores, cost_model: CostModel) -> None:

@@ -22,12 +22,13 @@ FLOORS = {
     8: {"pipeline", "agents", "evaluation"},
     9: {"search", "report"},
     10: {"compression"},
-    11: {"cli", "onnxprune"},
-    12: {"__main__"},
+    11: {"study"},
+    12: {"cli", "onnxprune"},
+    13: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
-TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "runs", "search"}
+TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "criteria", "runs", "search"}
 TORCH_NAMES = {"torch", "torch_geometric", "onnxscript"}
 
 

@@ -66,7 +66,7 @@ def plan(options: OneShotOptions, prior: str) -> list[tuple[str, str]]:
     """(criterion, allocation) to be tried, best known first: all of the prior, then the others' best ones."""
     named = [prior if name == PRIOR else name for name in options.criteria or (PRIOR, *CRITERIA)]
     criteria = list(dict.fromkeys(named))
-    allocations = options.allocations or ORDER
+    allocations = options.allocations or (*ORDER, *(how for how in ALLOCATIONS if how not in ORDER))
     first = [(criteria[0], how) for how in allocations]
     return first + [(criterion, how) for how in allocations for criterion in criteria[1:]]
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.agents.types import Floats, Problem
-from onnxprune.allocation import ALLOCATIONS, places
+from onnxprune.allocation import allocate, places
 from onnxprune.cost import Costs
 from onnxprune.masks import Masks, masks_hash
 
@@ -142,4 +142,5 @@ class Space:
             OnnxPruneError: The criterion cannot be had here.
         """
         scores = self.problem.scores(criterion or self.problem.prior)
-        return self.problem.project(ALLOCATIONS[how](dict(scores), self.problem.groups))
+        bounds, constraints = self.problem.target, self.problem.constraints
+        return allocate(scores, self.problem.cost_model, target=bounds, constraints=constraints, how=how)

@@ -34,11 +34,11 @@ class Asked:
 
 def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
     """As asked, or the most promising that there is."""
-    agent = options.search.agent
+    agent, given = options.search.agent, chosen_otherwise(options)
+    if given:
+        return Asked(NONE, given)
     if agent != "auto":
         return Asked(agent, "not asked for" if agent == NONE else "")
-    if options.prune.allocation != "auto":
-        return Asked(NONE, f"the allocation {options.prune.allocation} was asked for")
     if options.search.init_policy is not None:
         return Asked(PREFERRED[0])  # no other could begin with it
     rows = parts.search.count
@@ -54,6 +54,15 @@ def asked_agent(options: CompressOptions, parts: Parts) -> Asked:
         '(pip install "onnxprune[agents]")'
     )
     return Asked(found, why, limits=True)
+
+
+def chosen_otherwise(options: CompressOptions) -> str:
+    """Why no agent is needed; empty where one may be."""
+    if options.masks is not None:
+        return f"the masks {options.masks} are applied"
+    if options.search.agent == "auto" and options.prune.allocation != "auto":
+        return f"the allocation {options.prune.allocation} was asked for"
+    return ""
 
 
 def search_options(options: CompressOptions, agent: str) -> SearchOptions:

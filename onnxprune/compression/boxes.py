@@ -11,20 +11,29 @@ from onnx import ModelProto
 from onnxprune.calibration.feeds import few_feeds
 from onnxprune.compression.asking import NONE, Asked, asked_agent
 from onnxprune.compression.files import SEARCHED
-from onnxprune.compression.inputs import Parts, open_parts, prune_options
+from onnxprune.compression.inputs import Parts, counted_by, open_parts, prune_options
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.data import Samples, choose
 from onnxprune.groups import Groups
-from onnxprune.latency import RuntimeWatch, TimedCostModel, confirm, judged
+from onnxprune.latency import TimedCostModel, judged
 from onnxprune.latency.run_file import read_table
 from onnxprune.masks import Masks, load_masks, save_masks
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
-from onnxprune.pipeline import Chosen, PruneOptions, add_provenance, choose_masks, load_groups, write_pruned
+from onnxprune.pipeline import (
+    Chosen,
+    PruneOptions,
+    add_provenance,
+    choose_masks,
+    load_groups,
+    measured,
+    require_met,
+    write_pruned,
+)
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
 from onnxprune.runs.folder import RunFolder, write_json
@@ -96,7 +105,7 @@ def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> W
     """
     asked = prune_options(options, options.prune.criterion)
     groups = load_groups(Path(options.model), asked)
-    table = read_table(run, asked.target)
+    table = read_table(run, counted_by(options).target)
     cost_model = CostModel(groups) if table is None else TimedCostModel(groups, table)
     parts = open_parts(options, groups.graph)
     return Work(options, run, groups, cost_model, parts, asked_agent(options, parts), listener)
@@ -130,7 +139,7 @@ def feeds_of(samples: Samples, size: int) -> Iterator[Feed]:
 
 def inspect_box(work: Work) -> tuple[str, ...]:
     """groups.json: what can go, and why the rest cannot; the target is checked before any work."""
-    cost, options = work.cost_model, work.pruning
+    cost, options = work.cost_model, counted_by(work.options)
     require_reachable(cost, target=options.target, constraints=options.constraints)
     document = {
         "cost": vars(cost.count({})),
@@ -147,7 +156,7 @@ def inspect_box(work: Work) -> tuple[str, ...]:
 
 def prune_box(work: Work) -> tuple[str, ...]:
     """masks.json and pruned.onnx, proven."""
-    options = work.pruning
+    options, given = work.pruning, work.options.masks is not None
     chosen = searched_masks(work) if work.searched else chosen_masks(work)
     masks = chosen.masks
     result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
@@ -158,8 +167,9 @@ def prune_box(work: Work) -> tuple[str, ...]:
     for warning in (*result.warnings, *measured):
         work.listener.warn(warning)
     document = {
-        "criterion": work.criterion,
-        "allocation": None if work.searched else options.allocation,
+        "criterion": None if given else work.criterion,
+        "allocation": None if given or work.searched else options.allocation,
+        "masks": work.options.masks,
         "agent": work.asked.agent,
         "constraints": str(options.constraints),
         "before": vars(result.before),
@@ -174,16 +184,16 @@ def prune_box(work: Work) -> tuple[str, ...]:
 
 def searched_masks(work: Work) -> Chosen:
     """The masks that the search has left; measured once more, where the latency is bounded."""
-    masks, options = load_masks(work.at(SEARCHED), work.groups), work.pruning
-    if not options.target.times:
-        return Chosen(masks)
-    (found,) = confirm([masks], options.target, RuntimeWatch(work.groups, options.latency))
-    return Chosen(masks, found)
+    return measured(load_masks(work.at(SEARCHED), work.groups), work.groups, work.pruning)
 
 
 def chosen_masks(work: Work) -> Chosen:
-    """The masks by criterion and allocation alone."""
-    feeds = feeds_of(work.calibration(), CALIBRATION_BATCH) if needs_data(work.criterion) else None
+    """The masks that are given, or those by criterion and allocation alone."""
+    if work.options.masks is not None:
+        masks = load_masks(Path(work.options.masks), work.groups)
+        require_met(masks, work.groups, work.pruning.target)
+        return measured(masks, work.groups, work.pruning)
+    feeds = work.calibration().batches(CALIBRATION_BATCH) if needs_data(work.criterion) else None
     return choose_masks(
         work.groups, work.pruning, feeds=feeds, cost_model=work.cost_model, tell=work.listener.note
     )

@@ -1,6 +1,7 @@
 """What is checked before there is a run: nothing that can be known at once may come up after hours."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import onnxruntime
@@ -15,9 +16,11 @@ from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.errors import DataError, UsageError
 from onnxprune.groups import Groups
+from onnxprune.masks import load_masks
 from onnxprune.measurement.choice import Metric, require_labels
 from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
+from onnxprune.pipeline import require_met
 from onnxprune.reconstruction import METHODS
 from onnxprune.search.inputs import check_values as check_search_values
 from onnxprune.search.inputs import require_known, require_packages
@@ -56,20 +59,24 @@ def check_values(options: CompressOptions) -> None:
 
 
 def check_one_chooses(options: CompressOptions) -> None:
-    """Raises: UsageError: E201, an allocation that the agent would not heed, or a policy without an agent."""
+    """Raises: UsageError: E201, more than one that chooses, or a policy to begin with and no agent."""
     agent, allocation = options.search.agent, options.prune.allocation
+    if options.masks is not None and (agent not in ("auto", NONE) or allocation != "auto"):
+        other = f"--agent {agent}" if allocation == "auto" else f"--allocation {allocation}"
+        raise UsageError("E201", f"--masks say what stays; so {other} has nothing to choose")
     if agent not in ("auto", NONE) and allocation != "auto":
         raise UsageError(
             "E201",
             f"--allocation {allocation} is for --agent none; {agent} decides how much of each group goes",
             hint=f"leave one of them out; --agent {allocation} is that allocation as an agent",
         )
-    policy, alone = options.search.init_policy, agent == NONE or allocation != "auto"
+    policy = options.search.init_policy
+    alone = agent == NONE or allocation != "auto" or options.masks is not None
     if policy is not None and alone:
         raise UsageError(
             "E201",
             f"--init-policy {policy} is for an agent that searches, and here none does",
-            hint="leave it out, or --allocation and --agent none",
+            hint="leave it out, or --masks, --allocation and --agent none",
         )
 
 
@@ -100,8 +107,15 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:
-    """Raises: TargetError: E701, no masks meet what of the target needs no measuring."""
+    """Whether the target can be met, as far as it needs no measuring, and is by masks that are given.
+
+    Raises:
+        TargetError: E701, no masks meet it; E702, those that are given do not.
+        UsageError: E206, they cannot be read, or are of another model.
+    """
     asked = prune_options(options, options.prune.criterion)
+    if options.masks is not None:
+        require_met(load_masks(Path(options.masks), groups), groups, asked.target)
     require_reachable(CostModel(groups), target=asked.target.counted, constraints=asked.constraints)
 
 

@@ -19,7 +19,7 @@ from onnxprune.compression.checks import (
 )
 from onnxprune.compression.config import SCHEMA, make_options, write_config
 from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, open_run
-from onnxprune.compression.inputs import identity, open_parts, prune_options
+from onnxprune.compression.inputs import counted_by, identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
@@ -95,13 +95,14 @@ def start(
         UsageError: E203, the folder is in use, or holds what the run reads; E201 or E202, options that
             make no sense.
         ModelError, UnsupportedError, DataError: The model or the samples cannot be used.
-        TargetError: E701, no masks meet the target.
+        TargetError: E701, no masks meet the target; E702, those that were given do not.
         RuntimeProblem: E603, torch, or a package that the agent needs, is not there.
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
     check_values(options)
-    require_apart((options.model, options.data, options.test, options.search.init_policy), folder, OURS)
+    read = (options.model, options.data, options.test, options.masks, options.search.init_policy)
+    require_apart(read, folder, OURS)
     if options.distill.enabled:
         require_torch()
     groups = load_groups(Path(options.model), prune_options(options, options.prune.criterion))
@@ -112,7 +113,7 @@ def start(
     check_distinct(options, inputs)
     if options.distill.enabled:
         check_training(options, groups.graph, rows=parts.fit.count or 1)
-    cost_model = counting(groups, prune_options(options, options.prune.criterion), progress)
+    cost_model = counting(groups, counted_by(options), progress)
     check_searching(options, cost_model, parts, inputs)
     asked = Asked(COMMAND, argv, options.seed, inputs, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
@@ -124,11 +125,11 @@ def start(
 def located(options: CompressOptions) -> CompressOptions:
     """The same with whole paths, so that the run can go on from another folder."""
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
-    test, policy, cache = options.test, options.search.init_policy, options.measure.latency_cache
-    test, policy, cache = (None if spec is None else whole_path(spec) for spec in (test, policy, cache))
+    given = (options.test, options.masks, options.search.init_policy, options.measure.latency_cache)
+    test, masks, policy, cache = (None if spec is None else whole_path(spec) for spec in given)
     search = replace(options.search, init_policy=policy)
     measure = replace(options.measure, latency_cache=cache)
-    return replace(options, model=model, data=data, test=test, search=search, measure=measure)
+    return replace(options, model=model, data=data, test=test, masks=masks, search=search, measure=measure)
 
 
 def resume(folder: Path, given: dict[str, Any]) -> RunFolder:

@@ -66,6 +66,12 @@ def prune_options(options: CompressOptions, criterion: str) -> PruneOptions:
     return replace(asked, criterion=criterion, allocation=allocation, latency=watch_options(options))
 
 
+def counted_by(options: CompressOptions) -> PruneOptions:
+    """What masks are chosen by; those that are given need no table of latencies, for they are measured."""
+    asked = prune_options(options, options.prune.criterion)
+    return asked if options.masks is None else replace(asked, target=asked.target.counted)
+
+
 def watch_options(options: CompressOptions) -> WatchOptions:
     """How latency is measured, where the target bounds it: as at the end."""
     settings = options.measure
@@ -74,11 +80,11 @@ def watch_options(options: CompressOptions) -> WatchOptions:
 
 
 def identity(options: CompressOptions, graph: Graph) -> dict[str, Any]:
-    """sha256 of the model with its weights files, of the samples, and of a policy to begin with.
+    """sha256 of the model with its weights files, of the samples, and of masks and a policy to begin with.
 
     None for what a function makes, and for what is not given.
     """
-    optional = {"test": options.test, "init_policy": options.search.init_policy}
+    optional = {"test": options.test, "masks": options.masks, "init_policy": options.search.init_policy}
     return {
         "model": model_hash(graph),
         "data": data_hash(options.data),

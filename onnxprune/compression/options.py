@@ -136,6 +136,7 @@ class CompressOptions:
         data: Samples to calibrate, learn and choose by; and to test on, where `test` is not given.
         test: Samples that are read once, at the end.
         target: Bounds such as macs=50%.
+        masks: File of masks to apply; nothing is searched then.
         map: KEY=INPUT, a key of the data for an input.
         samples: At most so many rows of each part.
         shape: NAME:1,3,224,224, extents of free inputs.
@@ -148,6 +149,7 @@ class CompressOptions:
     data: str
     target: tuple[str, ...]
     test: str | None = None
+    masks: str | None = None
     map: tuple[str, ...] = ()
     samples: int | None = None
     shape: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Criteria that look at what contractions read, on calibration inputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from onnxprune.calibration.cuts import prunable_cuts, value_of
 from onnxprune.calibration.probe import Totals, collect
-from onnxprune.criteria.options import Options, Scores
+from onnxprune.criteria.options import Feed, Options, Scores, required
 from onnxprune.criteria.readers import ChannelTable, reader_sizes
-from onnxprune.errors import DataError, UnsupportedError
+from onnxprune.errors import UnsupportedError
 from onnxprune.groups import Groups
 
 Array = NDArray[Any]
@@ -52,7 +52,7 @@ def wanda(groups: Groups, options: Options) -> Scores:
     two activations) counts with the norm alone. In a grouped convolution the slice is the mean over groups.
     """
     cuts = prunable_cuts(groups)
-    totals = collect(groups, cuts, required(options, "wanda"), elementwise(np.square))
+    totals = collect(groups, cuts, required_inputs(options, "wanda"), elementwise(np.square))
     sizes = reader_sizes(groups, cuts)
     table = ChannelTable(groups)
     for cut, size in zip(cuts, sizes, strict=True):
@@ -64,7 +64,7 @@ def wanda(groups: Groups, options: Options) -> Scores:
 def mean_over_readers(groups: Groups, options: Options, function: Callable[[Array], Array]) -> Scores:
     """Mean of an elementwise function over all that contractions read of a channel."""
     cuts = prunable_cuts(groups)
-    totals = collect(groups, cuts, required(options, "this criterion"), elementwise(function))
+    totals = collect(groups, cuts, required_inputs(options, "this criterion"), elementwise(function))
     table = ChannelTable(groups)
     for cut in cuts:
         found = totals[value_of(groups.graph, cut), cut.axis]
@@ -72,15 +72,13 @@ def mean_over_readers(groups: Groups, options: Options, function: Callable[[Arra
     return table.means()
 
 
-def required(options: Options, name: str) -> Any:
-    """The calibration inputs.
+def required_inputs(options: Options, name: str) -> Iterator[Feed]:
+    """The inputs of the calibration samples.
 
     Raises:
         DataError: E501, where there are none.
     """
-    if options.feeds is None:
-        raise DataError("E501", f"{name} needs calibration inputs", hint="give samples with --data")
-    return options.feeds
+    return (batch.inputs for batch in required(options, name))
 
 
 def elementwise(function: Callable[[Array], Array]) -> Callable[[Array, int], Totals]:

@@ -15,7 +15,7 @@ from onnxprune.calibration.grams import Gram
 from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
-from onnxprune.criteria.activations import elementwise, required
+from onnxprune.criteria.activations import elementwise, required_inputs
 from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.errors import DataError
@@ -69,7 +69,7 @@ def obs(groups: Groups, options: Options) -> Scores:
     Where no reader is a matrix product with a weight, the score is the channel's share of the squares that
     are read: what is lost where nothing can make up for it.
     """
-    feeds = required(options, "obs")
+    feeds = required_inputs(options, "obs")
     readers = list(find_readers(groups))
     inputs = shelf_of(portions(groups.graph, feeds, PORTION))
     gather(groups, readers, inputs)

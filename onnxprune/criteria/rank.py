@@ -4,7 +4,7 @@ import numpy as np
 
 from onnxprune.calibration.cuts import prunable_cuts, value_of
 from onnxprune.calibration.probe import Totals, collect
-from onnxprune.criteria.activations import Array, required
+from onnxprune.criteria.activations import Array, required_inputs
 from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
@@ -19,7 +19,7 @@ def hrank(groups: Groups, options: Options) -> Scores:
     samples are enough (ranks hardly depend on the input, says the paper), and more are slow.
     """
     cuts = first_cuts(groups)
-    totals = collect(groups, cuts, required(options, "hrank"), ranks)
+    totals = collect(groups, cuts, required_inputs(options, "hrank"), ranks)
     table = ChannelTable(groups)
     for cut in cuts:
         found = totals[value_of(groups.graph, cut), cut.axis]

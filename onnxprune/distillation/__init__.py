@@ -1,7 +1,6 @@
 """Distillation: a pruned model learns to give what the original gives, with or without labels.
 
 options.py        what decides a distillation
-outputs.py        which values of a model the loss looks at
 pairing.py        whether two models can be teacher and student
 losses.py         the teacher's term, the labels' term, the features' term
 augmentation.py   random views of images

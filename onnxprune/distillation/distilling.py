@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from onnxprune.converters.outputs import float_outputs, is_classifier, require_scores, view_of
 from onnxprune.distillation.augmentation import make_augmentation
 from onnxprune.distillation.checkpoint import Identity, graph_hash, options_of
 from onnxprune.distillation.data import TrainingData, check_labels, read_rows
@@ -13,7 +14,6 @@ from onnxprune.distillation.learner import Setting
 from onnxprune.distillation.logs import EpochRow
 from onnxprune.distillation.losses import Objective
 from onnxprune.distillation.options import DistillOptions, check_options
-from onnxprune.distillation.outputs import float_outputs, is_classifier, require_scores, view_of
 from onnxprune.distillation.pairing import check_pair, matching_values
 from onnxprune.distillation.parallel import check_batch, current_crew
 from onnxprune.distillation.precision import Arithmetic, choose_device, choose_precision

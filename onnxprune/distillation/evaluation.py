@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from onnxprune.converters.outputs import Forward, Seen
 from onnxprune.distillation.data import Rows
 from onnxprune.distillation.losses import relative_mse
-from onnxprune.distillation.outputs import Forward, Seen
 
 SIZE = 500
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onnxprune.converters.outputs import Forward
 from onnxprune.distillation.augmentation import Augmentation
 from onnxprune.distillation.checkpoint import FORMAT, Identity
 from onnxprune.distillation.logs import EpochRow, StepRow
 from onnxprune.distillation.losses import Objective
 from onnxprune.distillation.optimizer import Average
 from onnxprune.distillation.options import DistillOptions
-from onnxprune.distillation.outputs import Forward
 from onnxprune.distillation.parallel import ALONE, Crew
 from onnxprune.distillation.precision import Arithmetic
 from onnxprune.distillation.sparsity import Sparsity

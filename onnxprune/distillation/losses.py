@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from onnxprune.distillation.outputs import Seen
+from onnxprune.converters.outputs import Seen
 
 TINY = 1e-12
 

@@ -10,12 +10,12 @@ from torch.utils._pytree import tree_leaves
 
 from onnxprune.converters import OnnxModule
 from onnxprune.converters.batch_norm import Folded, insert_batch_norm
+from onnxprune.converters.outputs import Forward
 from onnxprune.distillation.batching import Form
 from onnxprune.distillation.data import Rows
 from onnxprune.distillation.hooks import Hooks
 from onnxprune.distillation.learner import Setting
 from onnxprune.distillation.loop import batches_of_epoch
-from onnxprune.distillation.outputs import Forward
 from onnxprune.distillation.precision import can_compile
 from onnxprune.distillation.sparsity import Sparsity, make_sparsity
 from onnxprune.errors import UnsupportedError

@@ -9,6 +9,7 @@ from torch import nn
 
 from onnxprune.converters import OnnxModule, to_torch
 from onnxprune.converters.batch_norm import fold_batch_norm
+from onnxprune.converters.outputs import Forward, View, make_forward
 from onnxprune.distillation.batching import Form, copy_weights, form_for_batches
 from onnxprune.distillation.checkpoint import NAME, load_checkpoint, rows_hash, save_checkpoint
 from onnxprune.distillation.data import Rows
@@ -18,7 +19,6 @@ from onnxprune.distillation.learner import Best, Learner, Setting, Watch, copied
 from onnxprune.distillation.logs import METRICS, EpochRow, write_metrics
 from onnxprune.distillation.loop import train
 from onnxprune.distillation.optimizer import Average, make_optimizer
-from onnxprune.distillation.outputs import Forward, View, make_forward
 from onnxprune.distillation.preparing import (
     Inserted,
     arranged,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from onnxprune.converters.outputs import Forward, Seen
 from onnxprune.distillation.augmentation import on
 from onnxprune.distillation.data import Batch, Rows
 from onnxprune.distillation.evaluation import outputs_of
-from onnxprune.distillation.outputs import Forward, Seen
 
 MOST_CACHED = 2 << 30  # bytes
 

@@ -140,7 +140,8 @@ class Schema(Generic[Options]):
         for name, hint in self.required.items():
             if not values.get(name):
                 code = "E202" if name == "target" else "E201"
-                raise UsageError(code, f"{self.command} needs a {name}", hint=hint)
+                article = "" if self.keys[name].type is tuple and name.endswith("s") else "a "
+                raise UsageError(code, f"{self.command} needs {article}{name}", hint=hint)
         given = {name: value for name, value in values.items() if "." not in name}
         for section, options in self.sections.items():
             own = [key.name for key in keys_of(section, options) if key.name in values]

@@ -12,7 +12,7 @@ from typing import Any
 from onnxprune.agents.table import AGENTS, AgentKind
 from onnxprune.agents.types import Agent, Floats, Problem
 from onnxprune.cost import CostModel
-from onnxprune.criteria import CRITERIA, score
+from onnxprune.criteria import CRITERIA, require_criterion, score
 from onnxprune.data import DataOptions, Samples, choose, split
 from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
@@ -213,8 +213,7 @@ def make_problem(inputs: Inputs) -> Problem:
 
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
-        samples = inputs.calibration
-        feeds = (batch.inputs for batch in samples.batches(CALIBRATION_BATCH))
+        feeds = inputs.calibration.batches(CALIBRATION_BATCH)
         return dict(score(groups, criterion, feeds=feeds, seed=options.seed))
 
     return Problem(
@@ -324,9 +323,15 @@ def installed(name: str) -> bool:
 
 
 def check_values(options: SearchOptions) -> None:
-    """Raises: UsageError: E201, E202, a name that is not known or a number out of its range."""
+    """Whether the values make sense by themselves.
+
+    Raises:
+        UsageError: E201, E202, a name that is not known or a number out of its range.
+        RuntimeProblem: E603, the prior criterion needs what is not installed.
+    """
     check_variant(kind_of(options.agent), options.variant)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
+    require_criterion(prior_of(options))
     require_known("--repair", options.evaluate.repair, METHODS)
     agent_options(options)
     budget_seconds(options.budget)

@@ -5,11 +5,13 @@ alignment.py     resolve_align: channel counts that kernels like, by provider an
 constraints.py   Constraints: which kept counts a group may have
 reach.py         reachable: the least cost there is; settle: the alignment that a target leaves room for
 projection.py    project: from any preference to masks
+knapsack.py      fill: the kept counts that are worth most
 """
 
 from onnxprune.target.alignment import Alignment, resolve_align
 from onnxprune.target.bounds import Bound, Target, parse_target, verdicts
 from onnxprune.target.constraints import Constraints, parse_min_keep
+from onnxprune.target.knapsack import fill
 from onnxprune.target.projection import Scores, project
 from onnxprune.target.reach import reachable, require_reachable, settle
 
@@ -19,6 +21,7 @@ __all__ = [
     "Constraints",
     "Scores",
     "Target",
+    "fill",
     "parse_min_keep",
     "parse_target",
     "project",

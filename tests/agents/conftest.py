@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.types import Agent, Candidate, Outcome, Problem
 from onnxprune.cost import CostModel
+from onnxprune.criteria import CRITERIA
 from onnxprune.errors import DataError
 from onnxprune.groups import find_groups
 from onnxprune.masks import Masks
@@ -21,7 +22,7 @@ from tests.onnx_file.small_models import normal, parsed
 
 Floats = NDArray[np.float64]
 BATCH = 16
-NEEDS_DATA = ("wanda", "act-mean-abs", "apoz", "obs", "hrank")
+NEEDS_DATA = {name for name, criterion in CRITERIA.items() if criterion.needs_data}
 
 
 @dataclass(frozen=True)

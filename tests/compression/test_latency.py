@@ -8,13 +8,14 @@ import pytest
 
 from onnxprune.compression import compress, start, summary_of
 from onnxprune.errors import TargetError, UsageError
-from onnxprune.groups import Groups
+from onnxprune.groups import Groups, find_groups
 from onnxprune.latency.run_file import TABLE
-from onnxprune.masks import Masks
+from onnxprune.masks import Masks, load_masks, masks_hash, save_masks
+from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder, read_json
 from tests.compression.conftest import continued, hashes, options, with_run
 from tests.compression.test_search_box import QUICK
-from tests.latency.conftest import stand_in
+from tests.latency.conftest import by_macs, stand_in
 from tests.search.conftest import three_convolutions
 
 UNTRAINED = {"distill.enabled": False, "reconstruct.method": "bias"}
@@ -93,3 +94,19 @@ def test_a_run_without_its_table_is_refused(
     with pytest.raises(UsageError) as caught:
         compress(run)
     assert caught.value.code == "E208"
+
+
+def test_masks_that_are_given_are_measured_without_a_table(
+    model: Path, begin: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in(monkeypatch, tmp_path / "cache")
+    groups = find_groups(load_graph(model))
+    half = {group.name: np.arange(group.channels) % 2 == 0 for group in groups.prunable}
+    save_masks(tmp_path / "given.json", half, groups)
+    run = begin(masks=str(tmp_path / "given.json"))
+    compress(run)
+    (verdict,) = summary_of(run)["targets"]
+    assert verdict["share"] == by_macs(groups)(half)
+    assert masks_hash(load_masks(run.path / "masks.json", groups)) == masks_hash(half)
+    assert not (run.path / TABLE).exists()
+    assert not (tmp_path / "cache").exists()

@@ -234,7 +234,7 @@ def test_who_evaluates_may_change_and_what_is_learned_may_not(
     assert (options.scheduler, options.workers) == ("tcp://10.0.0.5:8786", 2)
     with pytest.raises(UsageError, match=r"made for search.freeze_encoder False, got True"):
         resume(finished.path, {"search.freeze_encoder": True})
-    monkeypatch.setitem(sys.modules, "distributed.comm", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RuntimeProblem, match="distributed is not installed"):
         begin(make_work(options_of(again), again, Listener()))
 
@@ -245,7 +245,7 @@ def test_a_scheduler_that_cannot_be_asked_is_told_before_there_is_a_run(
     pytest.importorskip("distributed")
     with pytest.raises(UsageError, match="no address of a Dask scheduler"):
         start(asked(model, samples, search__scheduler="nonsense"), tmp_path / "run", [])
-    monkeypatch.setitem(sys.modules, "distributed.comm", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RuntimeProblem, match="distributed is not installed") as error:
         start(asked(model, samples, search__scheduler="tcp://10.0.0.5:8786"), tmp_path / "run", [])
     assert error.value.hint == 'pip install "onnxprune[distributed]"'

@@ -239,5 +239,9 @@ def test_the_criteria_that_were_promised_are_there() -> None:
             "apoz",
             "hrank",
             "obs",
+            "taylor",
+            "taylor-sum",
+            "hessian",
+            "bn-gate",
         ]
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from onnxprune.converters.outputs import Seen, is_classifier, softmax_input, view_of
 from onnxprune.distillation.losses import (
     Objective,
     Targets,
@@ -14,7 +15,6 @@ from onnxprune.distillation.losses import (
     relative_mse,
     soft_divergence,
 )
-from onnxprune.distillation.outputs import Seen, is_classifier, softmax_input, view_of
 from tests.distillation.small_pair import graph_of, network
 
 RNG = np.random.default_rng(0)

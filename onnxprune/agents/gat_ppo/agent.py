@@ -19,13 +19,14 @@ from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_
 from onnxprune.agents.gat_ppo.transfer import carried, take_over
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
-from onnxprune.allocation import ALLOCATIONS, allocate
+from onnxprune.allocation import allocate
 from onnxprune.environment import Episode, EpisodeOptions, Judge, RewardOptions, Task
 from onnxprune.errors import OnnxPruneError
 from onnxprune.masks import Masks, masks_hash
 from onnxprune.observation import ObservationGraph, observe
 
 Floats = NDArray[np.float64]
+OPENING = ("uniform", "global", "global-max", "isomorphic", "shallow", "deep", "absolute", "per-mac")
 SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
 DEFAULT = GatPpoOptions()
 LEAST_NOISE = 1e-3
@@ -277,7 +278,7 @@ def prior_scores(problem: Problem) -> dict[str, Floats]:
 def opening(problem: Problem) -> list[Candidate]:
     """Distinct masks that the allocations make of the prior."""
     found: dict[str, Candidate] = {}
-    for how in ALLOCATIONS:
+    for how in OPENING:
         masks = allocated(problem, how)
         found.setdefault(masks_hash(masks), Candidate(masks, f"{problem.prior} {how}"))
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Which values of a model the loss looks at."""
+"""Which values of a model a loss looks at."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,0 +1,169 @@
+"""The parts of a study by themselves: who is trained, means, tables, the picture, the file."""
+
+import xml.etree.ElementTree as ET
+from math import nan, sqrt
+from pathlib import Path
+
+import pytest
+
+from onnxprune.errors import UsageError
+from onnxprune.study.cells import CONTROL, Cell, Row, cells_of, pairs
+from onnxprune.study.options import SCHEMA, StudyOptions, read_study
+from onnxprune.study.picture import HEIGHT, WIDTH, Curve, Panel, curves, ticks
+from onnxprune.study.records import Judged, Record, Spread, by_row, chosen_agents
+from onnxprune.study.tables import csv_text, figure, rows_of_model
+
+ACCURACY = Judged("top1", 1)
+
+
+def record(agent: str, seed: int, selection: float | None, **others: object) -> Record:
+    state = "failed" if selection is None else "done"
+    return Record("net", "macs=50%", agent, seed, state, selection=selection, **others)  # type: ignore[arg-type]
+
+
+def options(**others: object) -> StudyOptions:
+    given = {"models": ("net.onnx",), "agents": ("a", "b", "c"), "targets": ("macs=50%",), "data": "x.npz"}
+    return SCHEMA.make({**given, "distill.enabled": True, "distill.top": 2, **others})
+
+
+def test_the_best_means_are_trained_and_the_control_takes_no_place() -> None:
+    found = [
+        *(record("a", seed, value) for seed, value in enumerate((0.9, 0.5))),
+        *(record("b", seed, value) for seed, value in enumerate((0.8, 0.8))),
+        *(record("c", seed, value) for seed, value in enumerate((0.75, 0.75))),
+        *(record(CONTROL, seed, 0.99) for seed in (0, 1)),
+    ]
+    chosen = {agent for _, _, agent in chosen_agents(found, options(), 1)}
+    assert chosen == {"b", "c", CONTROL}
+    lower = {agent for _, _, agent in chosen_agents(found, options(), -1)}
+    assert lower == {"a", "c", CONTROL}
+    assert chosen_agents(found, options(**{"distill.enabled": False}), 1) == set()
+
+
+def test_an_agent_that_failed_from_some_seeds_comes_after_those_that_did_not() -> None:
+    found = [record("a", 0, 0.99), record("a", 1, None), record("b", 0, 0.5), record("b", 1, 0.5)]
+    chosen = chosen_agents(found, options(**{"distill.top": 1}), 1)
+    assert {agent for _, _, agent in chosen} == {"b"}
+    assert [agent for _, _, agent in by_row(found, 1)] == ["b", "a"]
+
+
+def test_a_spread_has_the_deviation_of_a_sample() -> None:
+    spread = Spread.of([1.0, 2.0, 4.0, None])
+    assert spread is not None
+    assert (spread.count, spread.mean) == (3, pytest.approx(7 / 3))
+    assert spread.deviation == pytest.approx(sqrt(7 / 3))
+    assert Spread.of([None]) is None
+
+
+def test_figures_are_told_with_what_is_known_of_them() -> None:
+    assert figure(Spread(3, 0.91234, 0.004), "top1") == "91.23 ± 0.40 %"
+    assert figure(Spread(1, 0.91234, 0.0), "top1") == "91.23 %"  # one seed has no deviation
+    assert figure(Spread(2, 0.00123456, 0.0001), "mse") == "0.001235 ± 0.0001"
+    assert figure(None, "top1") == "-"
+
+
+def test_tables_are_ordered_by_the_selection_split_and_never_by_the_test() -> None:
+    found = [
+        record("a", 0, 0.7, repaired=0.9, evaluations=8),
+        record("b", 0, 0.8, repaired=0.1, evaluations=8),
+        record("c", 0, None),
+    ]
+    assert [row[1] for row in rows_of_model(found, "net", ACCURACY)] == ["b", "a", "c"]
+    assert [agent for _, _, agent in by_row(found, -1)] == ["a", "b", "c"]
+    assert rows_of_model(found, "net", ACCURACY)[2][2] == "0 of 1"
+
+
+def test_a_csv_has_a_line_for_each_search_and_empty_fields_where_nothing_is_known() -> None:
+    header, line = csv_text([record("a", 3, 0.5)]).splitlines()
+    fields = dict(zip(header.split(","), line.split(","), strict=True))
+    assert (fields["agent"], fields["seed"], fields["selection"], fields["trained"]) == ("a", "3", "0.5", "")
+
+
+def test_all_agents_of_a_seed_are_asked_for_the_same() -> None:
+    asked = [cell.search(options()) for cell in cells_of(options()) if cell.seed == 1]
+    assert len({one.agent for one in asked}) == 4
+    assert len({(one.evaluations, one.seed, one.data, one.holdout, one.evaluate) for one in asked}) == 1
+
+
+def test_options_of_agents_are_read_from_their_names() -> None:
+    assert list(pairs("criteria=l1,l2,allocations=uniform")) == ["criteria=l1,l2", "allocations=uniform"]
+    assert list(pairs("")) == []
+    asked = Cell(Row("net.onnx", "macs=50% params=60%", "gat-ppo:clip=0.1"), 2).search(options())
+    assert (asked.agent, asked.agent_option, asked.target) == (
+        "gat-ppo",
+        ("clip=0.1",),
+        ("macs=50%", "params=60%"),
+    )
+
+
+def places(picture: str) -> list[tuple[float, float]]:
+    lines = [element.get("points", "") for element in ET.fromstring(picture).iter()]
+    return [tuple(map(float, place.split(","))) for line in lines for place in line.split()]  # type: ignore[misc]
+
+
+def test_a_picture_stays_inside_its_frame_and_skips_what_is_not_known() -> None:
+    line = Curve("a <b>", [nan, 50.0, 60.0, 70.0, 71.0, 71.0], [0.0, 1.0, 20.0, 3.0, 0.5, 0.5])
+    alone = Curve("once", [40.0], [0.0])
+    picture = curves("net & co", [Panel("macs=50%", [line, alone]), Panel("empty", [])], label="top1, %")
+    found = places(picture)
+    assert found
+    assert all(0 <= x <= 2 * WIDTH and 0 <= y <= HEIGHT for x, y in found)
+    assert "a &lt;b&gt;" in picture
+    assert picture == curves(
+        "net & co", [Panel("macs=50%", [line, alone]), Panel("empty", [])], label="top1, %"
+    )
+
+
+def test_a_higher_figure_is_drawn_higher() -> None:
+    low, high = Curve("low", [1.0] * 8, [0.0] * 8), Curve("high", [2.0] * 8, [0.0] * 8)
+    picture = curves("net", [Panel("macs=50%", [low, high])], label="x")
+    heights = {y for _, y in places(picture)}
+    assert len(heights) == 2
+    first = float(picture.split('<polyline points="')[1].split(" ")[0].split(",")[1])
+    assert first == max(heights)  # y grows downwards
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (88.2, 91.7), (-3e-4, 2e-4), (10.0, 90.0)])
+def test_ticks_are_round_and_between(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert 2 <= len(found) <= 7
+    assert all(low - 1e-12 <= value <= high + 1e-12 for value in found)
+
+
+def test_a_file_gives_values_and_a_section_asks_for_training(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    text = 'agents = ["a"]\nmodels = ["net.onnx"]\ntargets = ["macs=50%"]\ndata = "pkg.mod:f"\n'
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    plain = SCHEMA.make(read_study(path))
+    assert plain.models == (str(tmp_path / "net.onnx"),)  # beside the file
+    assert plain.data == "pkg.mod:f"
+    assert not plain.distill.enabled
+    path.write_text(text + "[distill]\nepochs = 3\n")
+    trained = SCHEMA.make(read_study(path))
+    assert (trained.distill.enabled, trained.distill.epochs, trained.distill.lr) == (True, 3, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("agnets = 3", "unknown key 'agnets' in study.toml line 1; did you mean 'agents'?"),
+        ("seed = 0\nseeds = [0, 1]", "study.toml line 2: seeds is [0, 1], want a whole number"),
+        ("[distil]\nepochs = 3", "unknown key 'distil.epochs' in study.toml line 2"),
+        ("agents = [", "is no TOML file that can be read"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_study(path)
+    assert caught.value.code == "E201"
+    assert message in str(caught.value)
+    assert "\n" not in caught.value.message
+
+
+def test_what_must_be_given_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="study needs agents") as caught:
+        SCHEMA.make({"models": ("net.onnx",)})
+    assert "gat-ppo" in caught.value.hint
