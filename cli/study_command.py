@@ -50,7 +50,7 @@ def command(
         data = "cifar10.npz"
         seeds = 3
         evaluations = 256
-        [distill]                                      # the best of them are trained
+        [distill]                                 # the best of them are trained
         top = 3
 
     Agents are judged on samples that no candidate was chosen by. With a section [distill] the best of each

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import gcd
 from typing import Literal as OneOf
 
 import numpy as np
@@ -55,6 +56,11 @@ class Group:
     frozen: str | None = None
     inexact: bool = False
     width: int = 1
+
+    @cached_property
+    def indices_per_channel(self) -> int:
+        """Indices that a channel takes on every axis that produces it (their greatest common divisor)."""
+        return gcd(*(m.positions.shape[1] for m in self.members if m.role == "out")) or self.width
 
 
 @dataclass(frozen=True)

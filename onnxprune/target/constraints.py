@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import ceil, gcd
 
 import numpy as np
@@ -40,11 +41,11 @@ class Constraints:
 
     def step(self, group: Group) -> int:
         """The step of the physical extent of a group."""
-        return self.steps.get(group.name) or self.align.step(group.channels * indices_per_channel(group))
+        return self.steps.get(group.name) or self.align.step(group.channels * group.indices_per_channel)
 
     def fits(self, group: Group, kept: int) -> bool:
         """Whether this many channels leave an aligned extent."""
-        return kept * indices_per_channel(group) % self.step(group) == 0
+        return kept * group.indices_per_channel % self.step(group) == 0
 
     def rungs(self, group: Group) -> Counts:
         """The kept counts that a group may have, ascending; the last keeps everything.
@@ -53,9 +54,9 @@ class Constraints:
         array([16, 24, 32, 40, 44])
         """
         step = self.step(group)
-        unit = step // gcd(step, indices_per_channel(group))
+        unit = step // gcd(step, group.indices_per_channel)
         first = ceil(self.least(group) / unit) * unit
-        return np.array([*range(first, group.channels, unit), group.channels], np.int64)
+        return ladder(first, group.channels, unit)
 
     def least(self, group: Group) -> int:
         """The fewest channels that `min_keep` allows, before alignment."""
@@ -67,9 +68,12 @@ class Constraints:
         return f"align {self.align}, min-keep {keep}"
 
 
-def indices_per_channel(group: Group) -> int:
-    """Indices that a channel takes on every axis that produces it (their greatest common divisor)."""
-    return gcd(*(m.positions.shape[1] for m in group.members if m.role == "out")) or group.width
+@lru_cache(maxsize=65536)
+def ladder(first: int, last: int, step: int) -> Counts:
+    """`first`, every step from it below `last`, and `last`; not to be written to: projections share it."""
+    found = np.array([*range(first, last, step), last], np.int64)
+    found.setflags(write=False)
+    return found
 
 
 def parse_min_keep(text: str) -> float:
