@@ -148,7 +148,7 @@ class Scores:
         if criterion not in self.found:
             began = process_time()
             try:
-                feeds = (batch.inputs for batch in self.samples.batches(BATCH))
+                feeds = self.samples.batches(BATCH)
                 self.found[criterion] = dict(score(self.groups, criterion, feeds=feeds, seed=DATA_SEED))
             finally:
                 self.seconds += process_time() - began
