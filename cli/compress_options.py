@@ -24,7 +24,7 @@ TOLD: dict[str, tuple[str, str]] = {
     "search.calibration_rows": ("N", "Samples of the fit part that candidates are repaired by."),
     "search.race": ("", "Give up candidates early that fall behind."),
     "search.workers": ("N", "Processes that evaluate; 0 for this one alone."),
-    "search.scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler."),
+    "search.scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler; none: leave it."),
     "prune.criterion": (
         "NAME",
         "How much a channel matters; auto takes the most promising. A search begins with it.",

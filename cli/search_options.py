@@ -23,7 +23,7 @@ TOLD: dict[str, tuple[str, str]] = {
     "init_policy": ("FILE", "Begin with a policy that was trained before."),
     "freeze_encoder": ("", "Only the heads of the policy learn."),
     "workers": ("N", "Processes that evaluate; 0 for this one alone."),
-    "scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler."),
+    "scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler; none: leave it."),
     "tensorboard": ("", "Write figures for TensorBoard into RUN/search/tb."),
     "evaluate.metric": ("NAME", "auto, a metric, or package.module:function."),
     "evaluate.repair": ("NAME", "Of candidates before they are judged: least-squares, bias or none."),

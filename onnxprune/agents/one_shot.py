@@ -6,7 +6,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from onnxprune.agents.controls import Control
-from onnxprune.agents.options import read_options, require
+from onnxprune.agents.options import PRIOR, read_options, require
 from onnxprune.agents.types import Candidate, Problem
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.criteria import CRITERIA
@@ -14,7 +14,6 @@ from onnxprune.errors import OnnxPruneError
 
 # The order in which they are tried, by what mostly does best without retraining.
 ORDER = ("global", "uniform", "isomorphic", "global-max", "per-mac", "shallow", "deep", "absolute")
-PRIOR = "prior"
 
 
 @dataclass(frozen=True)

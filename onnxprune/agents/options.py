@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any, TypeVar
 
+from onnxprune.criteria import CRITERIA
 from onnxprune.errors import UsageError
 
+PRIOR = "prior"  # in place of a criterion: that of the search
 Options = TypeVar("Options")
 
 
@@ -63,6 +65,11 @@ def read(value: Any, default: Any) -> Any:
     if isinstance(read, float) and not isfinite(read):
         raise ValueError(value)
     return read
+
+
+def require_known_criterion(name: str) -> None:
+    """Raises: ValueError: neither a criterion nor "prior"."""
+    require(name in {PRIOR, *CRITERIA}, f"criterion is prior or one of {', '.join(CRITERIA)}, not {name!r}")
 
 
 def require(holds: bool, what: str) -> None:

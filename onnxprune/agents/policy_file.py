@@ -9,6 +9,7 @@ from onnxprune.agents.types import State
 from onnxprune.errors import UsageError
 
 HINT = "give the policy.pt of a finished search"
+OTHER = "take one of a search by this version, with a bound on the latency only where this one has one"
 
 
 def read_policy(path: Path, wanted: State, *, options: tuple[str, ...], parts: tuple[str, ...]) -> State:
@@ -25,23 +26,34 @@ def read_policy(path: Path, wanted: State, *, options: tuple[str, ...], parts: t
     """
     try:
         saved = torch.load(path, weights_only=True)
-        found = {name: saved[name] for name in wanted}
-        weights = {name: saved[name] for name in parts}
     except FileNotFoundError as error:
         raise UsageError("E208", f"policy {str(path)!r} does not exist", hint=HINT) from error
     except Exception as error:  # torch.load raises whatever a damaged file leads it to
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError("E208", f"policy {path.name} cannot be read", cause=cause, hint=HINT) from error
+        raise UsageError("E208", f"policy {path.name} cannot be read", hint=HINT) from error
+    if not isinstance(saved, dict) or not {*wanted, *parts} <= saved.keys():
+        raise UsageError("E208", f"policy {path.name} is none of this agent", hint=HINT)
+    found = {name: saved[name] for name in wanted}
+    weights = {name: saved[name] for name in parts}
     for name, own in wanted.items():
-        if found[name] != own:
+        if found[name] != own and name in options:
             raise UsageError(
                 "E208",
                 f"policy {path.name} has {name} {found[name]!s:.50}, not {own!s:.50}",
-                hint=f"--agent-option {name}={found[name]}"
-                if name in options
-                else "train one with this version",
+                hint=f"--agent-option {name}={found[name]}",
             )
+        if found[name] != own:
+            raise UsageError("E208", f"policy {path.name} {difference(name, found[name], own)}", hint=OTHER)
     return weights
+
+
+def difference(name: str, found: object, own: object) -> str:
+    """What a policy lacks, and has too much, of the features of that name."""
+    if not (isinstance(found, list) and isinstance(own, list)):
+        return f"has {name} {found!s:.50}, not {own!s:.50}"
+    lacks = [str(one) for one in own if one not in found]
+    more = [str(one) for one in found if one not in own]
+    parts = ["lacks " + ", ".join(lacks)] * bool(lacks) + ["has " + ", ".join(more)] * bool(more)
+    return f"{' and '.join(parts) or 'has another order'} among its {name.replace('_', ' ')}"
 
 
 def load_weights(networks: Mapping[str, torch.nn.Module], weights: State, path: Path) -> None:

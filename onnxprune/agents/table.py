@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search, rl_pruner
+from onnxprune.agents.options import PRIOR
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
@@ -24,6 +25,7 @@ class AgentKind:
         help: One line.
         needs_torch: Torch and torch-geometric must be installed.
         variants: Values of its option `variant`, where what was published and what is right differ.
+        carries: It can begin with the policy of another search.
     """
 
     name: str
@@ -31,6 +33,7 @@ class AgentKind:
     help: str
     needs_torch: bool = False
     variants: tuple[str, ...] = ()
+    carries: bool = False
 
 
 def learning(package: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
@@ -40,17 +43,17 @@ def learning(package: str, problem: Problem, options: Mapping[str, Any] | None =
 
 def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
     """One allocation of the prior, or of the criteria that the options name."""
-    return one_shot.make(problem, {"criteria": one_shot.PRIOR, **(options or {}), "allocations": how})
+    return one_shot.make(problem, {"criteria": PRIOR, **(options or {}), "allocations": how})
 
 
 KINDS = (
     *(
-        AgentKind(name, partial(learning, name.replace("-", "_")), line, needs_torch=True, variants=variants)
-        for name, line, variants in (
-            ("gat-ppo", "attention over the channel graph, learns which channels to keep", ()),
-            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS),
-            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS),
-            ("gnn-rl", "graph convolution on two levels, learns keep ratios step by step", VARIANTS),
+        AgentKind(name, partial(learning, name.replace("-", "_")), line, True, variants, carries)
+        for name, line, variants, carries in (
+            ("gat-ppo", "attention over the channel graph, learns which channels to keep", (), True),
+            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS, False),
+            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS, True),
+            ("gnn-rl", "graph convolution on two levels, learns keep ratios step by step", VARIANTS, False),
         )
     ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),

@@ -11,12 +11,13 @@ through what it is told.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.agents.options import PRIOR
 from onnxprune.cost import Cost
 from onnxprune.environment import FEASIBLE, Task
 from onnxprune.masks import Masks
@@ -45,6 +46,11 @@ class Problem(Task):
     def project(self, preferences: Mapping[str, Floats]) -> Masks:
         """Masks that keep what is preferred, aligned, and at or under every bound."""
         return project(preferences, self.cost_model, target=self.target, constraints=self.constraints)
+
+
+def ordered_by(criterion: str, problem: Problem) -> Problem:
+    """The same problem with another prior; "prior": as it is."""
+    return problem if criterion == PRIOR else replace(problem, prior=criterion)
 
 
 @dataclass(frozen=True)

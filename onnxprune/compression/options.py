@@ -39,7 +39,7 @@ class SearchSettings:
         calibration_rows: Samples of the fit part, for repairs and criteria.
         race: Give up candidates that fall behind early.
         workers: Processes that evaluate; 0: this one.
-        scheduler: Address of a Dask scheduler whose workers evaluate.
+        scheduler: Address of a Dask scheduler whose workers evaluate; None, or "none": there is none.
     """
 
     agent: str = "auto"

@@ -2,8 +2,7 @@
 
 Labels of classes make the loss a cross-entropy; without them it is how far the model's outputs move
 (`onnxprune.converters.sensitivity` says how). BatchNormalization keeps its statistics. Rows run one by one,
-or in the batch that a model fixes: every square is that of a sample, and no batch that is built into a model
-is in the way.
+or in the batch that a model fixes: every square is that of a sample, or of the mean over such a batch.
 """
 
 from collections import defaultdict

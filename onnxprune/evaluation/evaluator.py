@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.data import Batch
-from onnxprune.errors import UsageError
+from onnxprune.errors import DataError, UsageError
 from onnxprune.evaluation.grams import Grams
 from onnxprune.evaluation.racing import Bound, Race, reach_of
 from onnxprune.evaluation.repairs import METHODS, Method, Repairs
-from onnxprune.evaluation.rewards import SPREAD, Figures, Judge, check_rows, rows_of
+from onnxprune.evaluation.rewards import SPREAD, Figures, Judge, check_rows, is_nan, rows_of
 from onnxprune.groups import Groups
 from onnxprune.masks import check_masks
 from onnxprune.measurement.choice import Metric, metric_for
@@ -58,6 +58,11 @@ class EvaluateOptions:
     seed: int = 0
     provider: str = "cpu"
     threads: int = 1
+
+    @property
+    def races(self) -> bool:
+        """Whether a candidate may be given up: a metric of the user has no figures of single rows."""
+        return self.race and self.metric in ("auto", *METRICS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +111,8 @@ class Evaluator:
 
         Raises:
             UsageError: E201, an unknown metric or repair.
-            DataError: E504, no samples, or no labels for a metric that needs them.
+            DataError: E504, no samples, or no labels for a metric that needs them; E506, the original's
+                output is NaN.
         """
         self.groups = groups
         self.options = options = options or EvaluateOptions()
@@ -143,6 +149,8 @@ class Evaluator:
             return Judge(rows, metric, output)
         session = self.session({}, {})
         reference = [run_batch(session, batch) for batch in rows.batches]
+        if metric.name in METRICS and any(is_nan(run[output]) for run in reference):
+            raise DataError("E506", f"output {output} of the original is NaN: nothing can be compared")
         wanted = {output} if metric.name in METRICS else {value.name for value in graph.outputs}
         kept = tuple({name: run[name] for name in run if name in wanted} for run in reference)
         return Judge(rows, metric, output, kept)

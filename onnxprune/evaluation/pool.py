@@ -125,7 +125,8 @@ class Pool:
         Raises:
             KeyboardInterrupt: Passed on, once all workers are stopped.
         """
-        incumbent = self._incumbent(against) if hopeless_below is not None else None
+        racing = hopeless_below is not None and self._work.options.races
+        incumbent = self._incumbent(against) if racing else None
         tasks, firsts = list[Task](), dict[str, int]()
         known: list[Scored | int] = []  # what is known, or the number of the task
         for masks in candidates:

@@ -114,6 +114,8 @@ class Judge:
         observed = self.observe(session, number)
         metric = METRICS[self.metric.name]
         compared = observed.compared(self.output)
+        if is_nan(compared.output):
+            raise DataError("E506", f"output {self.output} of the candidate is NaN")
         if metric.classes:
             check_classes(compared.output, self.metric.name, self.output)
         found = self.metric.sign * metric.rows(compared)
@@ -136,6 +138,11 @@ class Judge:
         batch = self.rows.batches[number]
         reference = self.reference[number] if self.reference else None
         return Observed(run_batch(session, batch), len(batch), batch.labels, reference)
+
+
+def is_nan(output: Array) -> bool:
+    """Whether any number of an output is none; integers always are some."""
+    return bool(np.issubdtype(output.dtype, np.floating) and np.isnan(output).any())
 
 
 def check_rows(metric: Metric, rows: Rows) -> None:

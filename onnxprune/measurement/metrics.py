@@ -72,7 +72,8 @@ def cross_entropy(batch: Compared) -> Rows:
 
 def agreement(batch: Compared) -> Rows:
     mine, theirs = _both(batch)
-    return _mean(mine.argmax(-1) == theirs.argmax(-1))
+    numbers = ~(np.isnan(mine) | np.isnan(theirs)).any(-1)  # where there is none, there is no likeliest class
+    return _mean((mine.argmax(-1) == theirs.argmax(-1)) & numbers)
 
 
 def cosine(batch: Compared) -> Rows:

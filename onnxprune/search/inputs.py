@@ -281,6 +281,10 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
             )
         given[key.strip()] = value.strip()
     if options.variant is not None:
+        if given.get("variant", options.variant) != options.variant:
+            raise UsageError(
+                "E201", f"--variant {options.variant}, but --agent-option variant={given['variant']}"
+            )
         given["variant"] = options.variant
     if options.reward is not None:
         given["reward"] = options.reward
@@ -298,8 +302,8 @@ def require_packages(options: SearchOptions) -> None:
         RuntimeProblem: E603, the agent or the scheduler needs what is not installed.
         UsageError: E201, the scheduler has no address.
     """
-    if options.scheduler is not None:
-        check_scheduler(options.scheduler)
+    if options.cluster is not None:
+        check_scheduler(options.cluster)
     kind = kind_of(options.agent)
     missing = missing_packages(kind)
     if missing:
@@ -330,6 +334,7 @@ def check_values(options: SearchOptions) -> None:
         RuntimeProblem: E603, the prior criterion needs what is not installed.
     """
     check_variant(kind_of(options.agent), options.variant)
+    check_carrying(options)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_criterion(prior_of(options))
     require_known("--repair", options.evaluate.repair, METHODS)
@@ -352,6 +357,17 @@ def check_values(options: SearchOptions) -> None:
         raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
     if options.init_policy is not None and not Path(options.init_policy).is_file():
         raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
+
+
+def check_carrying(options: SearchOptions) -> None:
+    """Raises: UsageError: E201, a policy, or its encoder, for an agent that cannot begin with one."""
+    given = {"--init-policy": options.init_policy, "--freeze-encoder": options.freeze_encoder}
+    flag = next((name for name, value in given.items() if value), None)
+    if flag and not kind_of(options.agent).carries:
+        able = " and ".join(name for name, kind in AGENTS.items() if kind.carries)
+        raise UsageError(
+            "E201", f"{flag}: agent {options.agent} cannot begin with a policy", hint=f"{able} can"
+        )
 
 
 def check_variant(kind: AgentKind, variant: str | None) -> None:

@@ -15,6 +15,7 @@ from onnxprune.search.listener import Listener, Progress
 from onnxprune.search.scoring import Score, level_of
 
 UNSCORED = Scored(None, 0)
+LARGEST = 1e150  # of accuracies: squares of what is larger are no numbers
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,6 @@ def checked(scored: Scored) -> Scored:
     """The same, where its accuracy is a finite number; else failed."""
     if scored.error or scored.accuracy is None:
         return Scored(None, scored.rows, scored.error or "no accuracy came back")
-    if not math.isfinite(scored.accuracy):
+    if not abs(scored.accuracy) < LARGEST:
         return Scored(None, scored.rows, f"the accuracy is {scored.accuracy}")
     return scored

@@ -7,6 +7,7 @@ from onnxprune.runs.config import Schema
 
 COMMAND = "search"
 # Decide how long a run takes and where, not what an evaluation gives: they may change when it is resumed.
+NONE = "none"  # in place of a scheduler, so that a run can leave its cluster
 FREE_ON_RESUME = frozenset({"budget", "workers", "scheduler", "tensorboard", "latency.cache"})
 
 
@@ -86,7 +87,7 @@ class SearchOptions:
         budget: Time after which no further batch begins, such as 20m; None: no limit.
         seed: Of every random choice.
         workers: Processes that evaluate; 0: this one.
-        scheduler: Address of a Dask scheduler whose workers evaluate.
+        scheduler: Address of a Dask scheduler whose workers evaluate; None, or "none": there is none.
         tensorboard: Write figures for TensorBoard too.
         map: KEY=INPUT, a key of the data for an input.
         samples: At most so many rows of each part.
@@ -121,6 +122,11 @@ class SearchOptions:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
     images: ImageText = field(default_factory=ImageText)
+
+    @property
+    def cluster(self) -> str | None:
+        """Address of the scheduler; None where evaluations stay on this machine."""
+        return None if self.scheduler == NONE else self.scheduler
 
 
 SCHEMA = Schema(

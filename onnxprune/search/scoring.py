@@ -100,9 +100,9 @@ class Bench:
     def pool(self, samples: Samples) -> Iterator[Pool]:
         """Evaluates on a split, where the options say."""
         options = self.inputs.options
-        if options.scheduler is not None:
+        if options.cluster is not None:
             with (
-                dask_executor(options.scheduler) as executor,
+                dask_executor(options.cluster) as executor,
                 Pool(self.spec(samples), executor=executor) as pool,
             ):
                 yield pool

@@ -6,6 +6,7 @@
 Every search chooses on samples of its own; what is trained is known when all have chosen; the test part is
 read when nothing is left to choose.
 
+agent_text.py   how agents and their options are named
 options.py      what decides a study, and the file that holds it
 cells.py        which searches there are, and what each is asked for
 listener.py     who is told

@@ -1,9 +1,7 @@
 """The cells of a study: one search each, and the same search made a model."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import groupby
 from pathlib import Path
 
 from onnxprune.compression.options import (
@@ -16,6 +14,7 @@ from onnxprune.compression.options import (
 from onnxprune.errors import UsageError
 from onnxprune.search import SearchOptions
 from onnxprune.search.options import ChannelSettings, LatencySettings
+from onnxprune.study.agent_text import POLICY, pairs
 from onnxprune.study.options import StudyOptions
 
 CONTROL = "uniform-l1"  # what every agent is compared with, and the only one that is always trained
@@ -57,12 +56,15 @@ class Cell:
         """What the search is asked for; all agents of a seed see the same samples."""
         text = CONTROL_AGENT if self.row.agent == CONTROL else self.row.agent
         agent, _, given = text.partition(":")
+        own = dict(option.partition("=")[::2] for option in pairs(given))
+        policy = own.pop(POLICY, None)
         return SearchOptions(
             self.row.model,
             options.data,
             tuple(self.row.target.split()),
             agent=agent,
-            agent_option=tuple(pairs(given)),
+            agent_option=tuple(f"{key}={value}" for key, value in own.items()),
+            init_policy=policy,
             prior=options.prior,
             evaluations=options.evaluations,
             batch=options.batch,
@@ -106,18 +108,10 @@ def named(*words: str) -> str:
     return "_".join(re.sub(r"[^\w.=-]+", "-", word) for word in words)
 
 
-def pairs(text: str) -> Iterator[str]:
-    """KEY=VALUE of a text with commas; what has no = belongs to the value before.
-
-    >>> list(pairs("criteria=l1,l2,allocations=uniform"))
-    ['criteria=l1,l2', 'allocations=uniform']
-    """
-    numbered, number = [], 0
-    for part in text.split(",") if text else ():
-        number += "=" in part
-        numbered.append((number, part))
-    for _, some in groupby(numbered, key=lambda pair: pair[0]):
-        yield ",".join(part for _, part in some)
+def policies_of(options: StudyOptions) -> dict[str, str]:
+    """Files of policies by agent, of those that begin with one."""
+    searches = {row.agent: Cell(row, options.seed).search(options) for row in rows_of(options)}
+    return {agent: asked.init_policy for agent, asked in searches.items() if asked.init_policy}
 
 
 def rows_of(options: StudyOptions) -> list[Row]:

@@ -20,7 +20,8 @@ from onnxprune.runs.parts import FitAndSearch
 from onnxprune.search import Opened
 from onnxprune.search.inputs import check_values, counting, prune_options, require_packages
 from onnxprune.search.searching import check_search
-from onnxprune.study.cells import Cell, Row, require_distinct, rows_of
+from onnxprune.study.agent_text import with_policy
+from onnxprune.study.cells import Cell, Row, policies_of, require_distinct, rows_of
 from onnxprune.study.options import StudyOptions
 
 NOWHERE = Path()
@@ -31,8 +32,10 @@ def located(options: StudyOptions) -> StudyOptions:
     given = (options.test, options.measure.latency_cache)
     test, cache = (None if spec is None else whole_path(spec) for spec in given)
     models = tuple(str(Path(model).absolute()) for model in options.models)
+    agents = tuple(with_policy(agent, whole_path) for agent in options.agents)
     measure = replace(options.measure, latency_cache=cache)
-    return replace(options, models=models, data=whole_path(options.data), test=test, measure=measure)
+    data = whole_path(options.data)
+    return replace(options, models=models, agents=agents, data=data, test=test, measure=measure)
 
 
 def check_study(options: StudyOptions, progress: Step = ignore) -> dict[str, CostModel]:
@@ -109,7 +112,7 @@ def told_of(error: OnnxPruneError, row: Row) -> OnnxPruneError:
 
 
 def identity(options: StudyOptions) -> dict[str, Any]:
-    """sha256 of the models with their weights files, by name, and of the samples.
+    """sha256 of the models with their weights files, by name, of the samples, and of policies by agent.
 
     Raises:
         ModelError: A model cannot be read.
@@ -120,4 +123,5 @@ def identity(options: StudyOptions) -> dict[str, Any]:
     samples = {"data": data_hash(options.data), "test": test}
     made = Cell(rows_of(options)[0], options.seed).compression(options, NOWHERE, trained=False)
     check_distinct(made, samples)
-    return {**models, **samples}
+    policies = {agent: data_hash(path) for agent, path in policies_of(options).items()}
+    return {**models, **samples, **policies}

@@ -9,6 +9,7 @@ from onnxprune.compression.options import DistillSettings, MeasureSettings
 from onnxprune.data.options import ImageText
 from onnxprune.runs.config import Schema, Values
 from onnxprune.search.options import ChannelSettings, EvaluateSettings
+from onnxprune.study.agent_text import with_policy
 
 COMMAND = "study"
 FREE_ON_RESUME = frozenset({"measure.latency_cache"})  # where, not what
@@ -101,7 +102,10 @@ def read_study(path: Path) -> Values:
     if any(name.startswith("distill.") for name in values):
         values.setdefault("distill.enabled", True)
     paths = [name for name in ("models", "data", "test") if name in values]
-    return values | {name: beside(path, values[name]) for name in paths}
+    found: Values = {name: beside(path, values[name]) for name in paths}
+    if "agents" in values:
+        found["agents"] = tuple(with_policy(one, lambda spec: beside(path, spec)) for one in values["agents"])
+    return values | found
 
 
 def beside(file: Path, spec: Any) -> Any:

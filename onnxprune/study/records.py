@@ -117,16 +117,13 @@ def chosen_agents(records: Sequence[Record], options: StudyOptions, sign: int) -
     """
     if not options.distill.enabled:
         return set()
-    by_case: dict[tuple[str, str], dict[Case, list[float]]] = defaultdict(dict)
-    for record in records:
-        if record.selection is not None:
-            by_case[record.row[:2]].setdefault(record.row, []).append(sign * record.selection)
-    chosen = {record.row for record in records if record.agent == CONTROL}
-    for found in by_case.values():
-        rows = [row for row in found if row[2] != CONTROL or CONTROL in options.agents]
-        ranked = sorted(rows, key=lambda row: (-len(found[row]), -mean(found[row]), row))
-        chosen.update(ranked[: options.distill.top])
-    return chosen
+    ranked: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for row, some in by_row(records, sign).items():
+        known = any(record.selection is not None for record in some)
+        if known and (row[2] != CONTROL or CONTROL in options.agents):
+            ranked[row[:2]].append(row)
+    best = {row for rows in ranked.values() for row in rows[: options.distill.top]}
+    return best | {record.row for record in records if record.agent == CONTROL}
 
 
 @dataclass(frozen=True)

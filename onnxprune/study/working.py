@@ -9,7 +9,7 @@ from onnxprune.compression import config as compression_config
 from onnxprune.compression import listener as compression_listener
 from onnxprune.compression import resume as resume_compression
 from onnxprune.compression import start as start_compression
-from onnxprune.errors import OnnxPruneError, TargetError
+from onnxprune.errors import OnnxPruneError
 from onnxprune.latency import LatencyTable
 from onnxprune.runs.folder import RECORD, clear, read_json
 from onnxprune.search import Listener as SearchListener
@@ -25,6 +25,7 @@ from onnxprune.target import parse_target
 
 DONE, MISSED, FAILED = "done", "missed", "failed"
 KEPT = (DONE, MISSED)  # what is not tried again
+MISSES = ("E701", "E702")  # no masks meet the target; a training that diverged (E703) is none of these
 RESULTS = {SEARCHES: ("search.json", "masks.json"), MODELS: ("measurement.json", "choice.json")}
 
 
@@ -96,10 +97,9 @@ def work(job: Job, ear: Ear | None = None) -> Outcome:
     ear = ear or Ear()
     try:
         (search_cell if job.kind == SEARCHES else make_model)(job, ear)
-    except TargetError as error:
-        return Outcome(MISSED, str(error), error.exit_code)
     except OnnxPruneError as error:
-        return Outcome(FAILED, str(error), error.exit_code)
+        state = MISSED if error.code in MISSES else FAILED
+        return Outcome(state, str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - one search that fails must not end a study of days
         return Outcome(FAILED, f"{type(error).__name__}: {error}", OnnxPruneError.exit_code)
     return Outcome(DONE)

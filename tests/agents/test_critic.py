@@ -134,3 +134,26 @@ def test_each_draw_takes_its_best_that_is_allowed_and_not_taken() -> None:
 def test_the_grid_has_no_value_twice() -> None:
     for values in (WIDTHS, CHANNELS, NOISES):
         assert sorted(set(values)) == list(values)
+
+
+@pytest.mark.parametrize("lowered", [10.0, 1e3, 1e12])
+def test_one_candidate_that_diverged_hides_nothing_of_the_others(lowered: float) -> None:
+    known, asked = masks(96), masks(60, seed=1)
+    worth = additive(known)
+    worth[5] -= lowered
+    critic = critic_of(known, worth)
+    fit = critic.fit()
+    assert fit is not None
+    assert np.corrcoef(critic.mean(fit, asked), additive(asked))[0, 1] > 0.9
+
+
+def test_accuracies_of_any_size_give_the_same_critic() -> None:
+    known, asked = masks(48), masks(20, seed=1)
+    found = []
+    for unit in (1.0, 1e-9, 1e9):
+        critic = critic_of(known, additive(known) * unit)
+        fit = critic.fit()
+        assert fit is not None
+        found.append(critic.mean(fit, asked) / unit)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-6)

@@ -317,10 +317,47 @@ def test_a_policy_that_does_not_fit_is_refused(problem: Problem, tmp_path: Path)
     torch.save(GatPpo(problem, SMALL).carried(), path)
     with pytest.raises(UsageError, match="has hidden 16, not 32"):
         GatPpo(problem, replace(SMALL, hidden=32, init_policy=str(path)))
+    table = LatencyTable(SETTING, 10**6, (times_of(problem),))
+    timed = replace(problem, cost_model=TimedCostModel(problem.groups, table))
+    with pytest.raises(UsageError, match="lacks latency share among its channel features"):
+        GatPpo(timed, replace(SMALL, init_policy=str(path)))
+    torch.save({"format": 1}, path)
+    with pytest.raises(UsageError, match="is none of this agent"):
+        GatPpo(problem, replace(SMALL, init_policy=str(path)))
+
+
+@pytest.mark.parametrize(("size", "shift"), [(1e-9, 0.0), (1e6, -1e6)])
+def test_accuracies_of_any_size_are_learnt_from_alike(size: float, shift: float, world: World) -> None:
+    """Such as minus a squared error: the unit is found from the first that are told."""
+    agents = [GatPpo(problem_of(world, evaluations=48), QUICK) for _ in range(2)]
+    for scale, offset, agent in ((1e3, -2e3, agents[0]), (size, shift - size, agents[1])):
+        for _ in range(3):
+            asked = agent.ask(8)
+            worth = [world.accuracy(candidate.masks) * scale + offset for candidate in asked]
+            costs = [agent.problem.cost_model.count(candidate.masks) for candidate in asked]
+            agent.tell(asked, [Outcome(a, 0.0, c, 100) for a, c in zip(worth, costs, strict=True)])
+    first, second = (agent.policy.state_dict() for agent in agents)
+    for name, weight in first.items():
+        torch.testing.assert_close(weight, second[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_policy_without_numbers_says_so(problem: Problem, world: World) -> None:
+    agent = GatPpo(problem, QUICK)
+    with torch.no_grad():
+        agent.policy.channel_bias.fill_(float("nan"))
+    agent.opening = []
+    with pytest.raises(UsageError, match="no longer finite"):
+        agent.ask(4)
 
 
 def test_options_out_of_range_are_refused(problem: Problem) -> None:
-    for options in ({"encoder": "rnn"}, {"hidden": 10, "heads": 4}, {"clip": 2}, {"network-rate": 0}):
+    for options in (
+        {"encoder": "rnn"},
+        {"hidden": 10, "heads": 4},
+        {"heads": 0},
+        {"clip": 2},
+        {"network-rate": 0},
+    ):
         with pytest.raises(UsageError, match="options of the agent"):
             make(problem, options)
 

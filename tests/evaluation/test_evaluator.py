@@ -139,9 +139,11 @@ def test_rows_that_do_not_do_are_refused(setting: Setting) -> None:
         assert caught.value.code == "E504"
 
 
-def test_outputs_that_are_no_numbers_are_told(setting: Setting) -> None:
+@pytest.mark.parametrize("metric", ["cross-entropy", "top1", "agreement", "cosine"])
+def test_outputs_that_are_no_numbers_are_told(setting: Setting, metric: str) -> None:
     nan = [replace(b, inputs={"x": np.full_like(b.inputs["x"], np.nan)}) for b in setting.batches]
-    evaluator = Evaluator(setting.groups, setting.grams, nan, EvaluateOptions(metric="cross-entropy"))
-    with pytest.raises(DataError) as caught:
-        evaluator.evaluate(setting.masks(1)[0])
+    with pytest.raises(DataError, match="is NaN") as caught:
+        Evaluator(setting.groups, setting.grams, nan, EvaluateOptions(metric=metric)).evaluate(
+            setting.masks(1)[0]
+        )
     assert caught.value.code == "E506"

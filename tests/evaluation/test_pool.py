@@ -64,6 +64,24 @@ def test_the_incumbent_is_evaluated_where_it_was_not(setting: Setting) -> None:
     )
 
 
+def counted(_outputs, _labels) -> float:
+    """A metric of the user that counts how often it is asked."""
+    COUNT.append(1)
+    return 0.5
+
+
+COUNT: list[int] = []
+
+
+@pytest.mark.parametrize("race", [True, False])
+def test_a_metric_without_figures_of_rows_needs_no_incumbent(setting: Setting, race: bool) -> None:
+    first, second, best = setting.masks(3)
+    COUNT.clear()
+    pool = Pool(setting.evaluator(metric="tests.evaluation.test_pool:counted", race=race))
+    list(pool.score([first, second], hopeless_below=0.9, against=best))
+    assert len(COUNT) == 2
+
+
 def test_an_error_is_told_and_the_others_go_on(setting: Setting) -> None:
     good, bad = setting.masks(2)
     bad = {name: bits[:-1] for name, bits in bad.items()}

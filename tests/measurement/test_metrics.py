@@ -45,6 +45,14 @@ def test_scores_that_are_no_numbers_are_wrong_predictions() -> None:
     assert top1(Compared(np.full((2, 4), np.nan, np.float32), np.zeros(2))).tolist() == [0, 0]
 
 
+def test_where_there_are_no_numbers_nothing_agrees() -> None:
+    output = scores(0)
+    broken = output.copy()
+    broken[:5, 3] = np.nan
+    assert agreement(Compared(broken, None, output)).tolist() == [0.0] * 5 + [1.0] * (ROWS - 5)
+    assert agreement(Compared(broken, None, broken)).tolist() == [0.0] * 5 + [1.0] * (ROWS - 5)
+
+
 def test_a_row_of_several_positions_counts_as_their_mean() -> None:
     output = np.zeros((1, 3, 2, 2), np.float32)  # (N, classes, H, W)
     output[0, 1] = 1

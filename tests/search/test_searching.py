@@ -277,7 +277,17 @@ REFUSED = {
     "an option of no agent": ({"agent_option": ("size=3",)}, "E201", "unknown option 'size'"),
     "an option without a value": ({"agent_option": ("size",)}, "E201", "want KEY=VALUE"),
     "a reward where none is learned from": ({"reward": "r2"}, "E201", "unknown option 'reward'"),
-    "a policy that is not there": ({"init_policy": "p.npz"}, "E201", "no such file"),
+    "a policy that is not there": ({"agent": "agmc", "init_policy": "p.npz"}, "E201", "no such file"),
+    "an encoder that is not there": (
+        {"agent": "amc", "freeze_encoder": True},
+        "E201",
+        "--freeze-encoder: agent amc cannot begin",
+    ),
+    "two variants": (
+        {"agent": "amc", "variant": "paper", "agent_option": ("variant=fixed",)},
+        "E201",
+        "--variant paper, but",
+    ),
     "random samples": ({"data": "random"}, "E504", "random"),
 }
 
@@ -290,6 +300,27 @@ def test_what_makes_no_sense_is_told_before_there_is_a_folder(
         start(options(model, samples, **given), tmp_path / "run", [])
     assert error.value.code == code
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("agent", ["gat-ppo", "agmc"])
+def test_a_policy_that_cannot_be_used_is_told_before_there_is_a_folder(
+    agent: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch_geometric")
+    (tmp_path / "policy.pt").write_bytes(b"no policy")
+    asked = options(model, samples, agent=agent, init_policy=str(tmp_path / "policy.pt"))
+    with pytest.raises(UsageError, match="cannot be read") as error:
+        start(asked, tmp_path / "run", [])
+    assert error.value.cause == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_leaves_its_cluster_where_it_is_told_to(model: Path, samples: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    run = start(options(model, samples, scheduler="tcp://127.0.0.1:1"), tmp_path / "run", [])
+    again = resume(run.path, {"scheduler": "none", "workers": 0})
+    search(again)
+    assert summary_of(again)["status"] == "done"
 
 
 def test_figures_go_to_tensorboard_where_asked_for(

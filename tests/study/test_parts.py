@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from onnxprune.errors import UsageError
-from onnxprune.study.cells import CONTROL, Cell, Row, cells_of, pairs
+from onnxprune.errors import TargetError, UsageError
+from onnxprune.study import working
+from onnxprune.study.agent_text import pairs
+from onnxprune.study.cells import CONTROL, MODELS, Cell, Row, cells_of, policies_of
 from onnxprune.study.options import SCHEMA, StudyOptions, read_study
 from onnxprune.study.picture import HEIGHT, WIDTH, Curve, Panel, curves, ticks
 from onnxprune.study.records import Judged, Record, Spread, by_row, chosen_agents
 from onnxprune.study.tables import csv_text, figure, rows_of_model
+from onnxprune.study.working import FAILED, MISSED, Ear, Job, work
 
 ACCURACY = Judged("top1", 1)
 
@@ -45,6 +48,38 @@ def test_an_agent_that_failed_from_some_seeds_comes_after_those_that_did_not() -
     chosen = chosen_agents(found, options(**{"distill.top": 1}), 1)
     assert {agent for _, _, agent in chosen} == {"b"}
     assert [agent for _, _, agent in by_row(found, 1)] == ["b", "a"]
+
+
+def test_of_equal_means_those_are_trained_that_stand_first() -> None:
+    found = [record("z", 0, 0.5), record("a", 0, 0.5), record("b", 0, 0.4)]
+    (chosen,) = chosen_agents(found, options(**{"distill.top": 1}), 1)
+    assert chosen == next(iter(by_row(found, 1)))
+
+
+def test_a_policy_lies_beside_the_file_and_is_told_from_other_options(tmp_path: Path) -> None:
+    (tmp_path / "p.pt").write_bytes(b"x")
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'agents = ["agmc:stages=2,init_policy=p.pt"]\nmodels = ["n"]\ntargets = ["macs=50%"]\ndata = "d"\n'
+    )
+    made = SCHEMA.make(read_study(path))
+    asked = Cell(Row("net.onnx", "macs=50%", made.agents[0]), 0).search(made)
+    assert (asked.init_policy, asked.agent_option) == (str(tmp_path / "p.pt"), ("stages=2",))
+    assert policies_of(made) == {made.agents[0]: str(tmp_path / "p.pt")}
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("E701", MISSED), ("E702", MISSED), ("E703", FAILED), ("E506", FAILED)]
+)
+def test_a_training_that_diverges_has_failed_and_not_missed(
+    code: str, state: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def diverge(_job: Job, _ear: Ear) -> None:
+        raise TargetError(code, "it ended so")
+
+    monkeypatch.setattr(working, "make_model", diverge)
+    job = Job(MODELS, Cell(Row("net.onnx", "macs=50%", "a"), 0), options(), tmp_path)
+    assert work(job).state == state
 
 
 def test_a_spread_has_the_deviation_of_a_sample() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onnxprune.agents.agmc.embedding import Decoder, Encoder, Recall, StepDecoder, Wired
-from onnxprune.agents.agmc.graph import map_graph, random_graph
+from onnxprune.agents.agmc.graph import MapGraph, map_graph, random_graph
 from onnxprune.agents.agmc.options import AgmcOptions
 from onnxprune.agents.agmc.rescaling import algorithm_1, bisected, linear_costs, nearest_rungs
 from onnxprune.agents.agmc.transfer import Networks, carried, take_over
@@ -49,7 +49,7 @@ class Agmc(DdpgAgent):
     def build(self) -> int:
         """The graph, encoder and decoder."""
         options, random = self.options, self.options.features == "random"
-        self.graph = random_graph(self.problem) if random else map_graph(self.problem)
+        self.graph = graph_of(self.problem, options)
         self.wired = Wired.of(self.graph, both_ways=not random)
         sizes = self.graph.features.shape[1], options.width, options.embedding
         self.encoder = Encoder(*sizes, layers=options.layers, typed=not random)
@@ -161,3 +161,8 @@ class Agmc(DdpgAgent):
         super().restore(state)
         for name in ("encoder", "decoder", "optimizer"):
             getattr(self, name).load_state_dict(deepcopy(state[name]))
+
+
+def graph_of(problem: Problem, options: AgmcOptions) -> MapGraph:
+    """The graph that the encoder reads."""
+    return random_graph(problem) if options.features == "random" else map_graph(problem)

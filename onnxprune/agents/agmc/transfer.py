@@ -30,6 +30,11 @@ def expected(graph: MapGraph, options: AgmcOptions) -> State:
     }
 
 
+def check_policy(path: Path, graph: MapGraph, options: AgmcOptions) -> None:
+    """Raises: UsageError: E208, the file is missing, damaged, or of networks of another shape."""
+    read_policy(path, expected(graph, options), options=SHAPE, parts=("weights",))
+
+
 def take_over(networks: Networks, path: Path, graph: MapGraph, options: AgmcOptions) -> None:
     """Give networks the weights of saved ones, in place.
 

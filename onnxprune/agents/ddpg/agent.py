@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,9 +14,8 @@ from onnxprune.agents.ddpg.learner import Batch, Ddpg
 from onnxprune.agents.ddpg.memory import Memory, Past
 from onnxprune.agents.ddpg.options import DdpgOptions
 from onnxprune.agents.ddpg.rewards import MovingAverage, leading, ranked_gains, reward_of
-from onnxprune.agents.one_shot import PRIOR
 from onnxprune.agents.space import Space
-from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
+from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State, ordered_by
 from onnxprune.masks import Masks
 
 Singles = NDArray[np.float32]
@@ -43,8 +42,7 @@ class DdpgAgent(Agent):
     def __init__(self, problem: Problem, options: DdpgOptions) -> None:
         super().__init__(problem)
         self.options = options
-        criterion = problem.prior if options.criterion == PRIOR else options.criterion
-        self.space = Space.of(replace(problem, prior=criterion))
+        self.space = Space.of(ordered_by(options.criterion, problem))
         self.quantity = leading(problem)
         self.course = course(
             problem.evaluations,

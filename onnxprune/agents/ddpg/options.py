@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from onnxprune.agents.one_shot import PRIOR
-from onnxprune.agents.options import read_options, require
-from onnxprune.criteria import CRITERIA
+from onnxprune.agents.options import PRIOR, read_options, require, require_known_criterion
 
 Options = TypeVar("Options")
 
@@ -63,7 +61,7 @@ class DdpgOptions:
         for name, hint in get_type_hints(type(self)).items():
             if kinds := get_args(hint):
                 require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
-        require(self.criterion in {PRIOR, *CRITERIA}, f"unknown criterion {self.criterion!r}")
+        require_known_criterion(self.criterion)
         require(min(self.hidden, self.batch, self.updates) >= 1, "hidden, batch and updates are at least 1")
         require(self.memory >= 0 and self.warm_up >= 0, "memory and warm_up are not below 0")
         require(min(self.actor_rate, self.critic_rate) > 0, "rates are above 0")

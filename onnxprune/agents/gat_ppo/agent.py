@@ -16,7 +16,7 @@ from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network, Policy
 from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_of
-from onnxprune.agents.gat_ppo.transfer import carried, take_over
+from onnxprune.agents.gat_ppo.transfer import carried, check_policy, take_over
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
 from onnxprune.allocation import allocate
@@ -32,6 +32,7 @@ DEFAULT = GatPpoOptions()
 LEAST_NOISE = 1e-3
 LEAST_KNOWN = 16  # outcomes, before the critic is asked
 WIDENINGS, WIDER = 6, 1.5  # of the noise, where all that was drawn is known
+USUAL_SPREAD = 0.05  # interquartile range of the first accuracies, where these are shares
 
 
 class GatPpo(Agent):
@@ -47,6 +48,8 @@ class GatPpo(Agent):
         super().__init__(problem)
         self.options = options
         self.task = Task.of(problem.cost_model, target=problem.target, constraints=problem.constraints)
+        if options.init_policy:  # before any criterion is asked for
+            check_policy(Path(options.init_policy), blank(problem), options)
         self.observation = look(problem)
         wiring = wiring_of(hetero_data(self.observation))
         sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
@@ -59,7 +62,8 @@ class GatPpo(Agent):
         self.optimizer = optimizer_of(self.policy, options)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(problem.seed)
-        self.judge = Judge(options.constraint, RewardOptions(options.reward))
+        self.unit: float | None = None  # what makes shares of the accuracies, once enough are known
+        self.judge = self.judge_in(1.0)
         self.elites = Elites(problem.order, options.elites)
         self.critic = Critic(problem.order, options.memory)
         self.seen: set[str] = set()  # hashes of what was told
@@ -68,6 +72,22 @@ class GatPpo(Agent):
         self.walk: Walk | None = None
         self.chosen: list[int] = []  # episodes of the walk that are evaluated
         self.set_out(allocated(problem, "uniform"))
+
+    def judge_in(self, unit: float) -> Judge:
+        """A new one, for accuracies in such units."""
+        return Judge(self.options.constraint, RewardOptions(self.options.reward, scale=100 / unit))
+
+    def settle_unit(self) -> None:
+        """Find the unit of the accuracies from the first that were told, once for all, in place.
+
+        Accuracies that are no shares, such as minus a mean squared error, may be of any size.
+        """
+        if self.unit is None and len(self.critic) >= len(OPENING) // 2 and self.critic.spread:
+            told = self.critic.accuracies
+            shares = told.min() >= 0 and told.max() <= 1
+            self.unit = 1.0 if shares else self.critic.spread / USUAL_SPREAD
+            known, self.judge = self.judge.state(), self.judge_in(self.unit)
+            self.judge.restore(known)
 
     def set_out(self, masks: Masks) -> None:
         """Make the policy's likeliest masks these, in place."""
@@ -147,8 +167,9 @@ class GatPpo(Agent):
             self.seen.add(masks_hash(candidate.masks))
             if outcome.accuracy is not None and isfinite(outcome.accuracy):
                 self.critic.add(self.problem.order.join(candidate.masks), outcome.accuracy, outcome.rows)
-                if outcome.feasible and outcome.rows >= self.critic.rows.max():
+                if outcome.feasible and not outcome.given_up:
                     self.elites.add(candidate.masks, outcome.accuracy)
+        self.settle_unit()
         figures = {"reward": float(np.mean(rewards))}
         if self.opening:
             self.opening = self.opening[len(candidates) :]
@@ -163,7 +184,7 @@ class GatPpo(Agent):
         if len(told) == len(walk.episodes):
             found = dict(zip(self.chosen, told, strict=True))
             return [found[index] for index in range(len(told))]
-        fit = self.critic.fit()
+        fit = self.critic.fit() if self.options.imagined else None
         if fit is None:
             return [float(np.mean(told))] * len(walk.episodes)
         rewards = self.imagine(walk, self.critic.mean(fit, bits_of(walk)))
@@ -206,8 +227,8 @@ class GatPpo(Agent):
         """The best masks so far; None where none are imitated."""
         if not self.elites.found or not self.options.imitation or self.options.episode != "one-shot":
             return None
-        weights, bits = torch.from_numpy(self.elites.weights()), torch.from_numpy(self.elites.rows())
-        return Elite(bits, weights)
+        weights = self.elites.weights(self.unit or 1.0)
+        return Elite(torch.from_numpy(self.elites.rows()), torch.from_numpy(weights))
 
     def final(self) -> list[Candidate]:
         """The likeliest bits, step by step."""
@@ -226,6 +247,7 @@ class GatPpo(Agent):
                 "policy": self.policy.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
+                "unit": self.unit,
                 "judge": self.judge.state(),
                 "elites": self.elites.state(),
                 "critic": self.critic.state(),
@@ -245,6 +267,8 @@ class GatPpo(Agent):
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.unit = state["unit"]
+        self.judge = self.judge_in(self.unit or 1.0)
         self.judge.restore(state["judge"])
         self.elites.restore(state["elites"])
         self.critic.restore(state["critic"])
@@ -267,6 +291,11 @@ def look(problem: Problem) -> ObservationGraph:
         except OnnxPruneError:
             scores[name] = {}
     return observe(problem.groups, problem.cost_model, scores)
+
+
+def blank(problem: Problem) -> ObservationGraph:
+    """The observation without what any criterion says: the same features, all of theirs missing."""
+    return observe(problem.groups, problem.cost_model, {name: {} for name in SEEN})
 
 
 def prior_scores(problem: Problem) -> dict[str, Floats]:

@@ -9,7 +9,8 @@ matters which channels stay, and how groups go together. So, with r the kept sha
 
 of standardised accuracies, with noise n on the diagonal, more where a candidate ran on fewer rows (Rasmussen
 & Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23, 2.24 and 2.30). l, w and n are the
-likeliest of a small grid, so that nothing has to be tuned and equal outcomes give equal critics.
+likeliest of a small grid, so that nothing has to be tuned and equal outcomes give equal critics. What lies
+far below all others (a candidate that diverged) is taken for just bad: else it would be all there is to tell.
 """
 
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ WIDTHS = (0.2, 0.4, 0.8)  # l, of shares
 CHANNELS = (0.1, 0.3, 1.0)  # w
 NOISES = (0.02, 0.1, 0.3)  # n, as shares of the variance of the accuracies
 JITTER = 1e-8
+ALIKE = 1e-9  # of the largest accuracy: a spread below it tells nothing
+FIRST = 16  # outcomes whose interquartile range is the usual spread
+FAR = 6.0  # so many spreads below the median is as bad as it gets
 
 
 @dataclass(frozen=True)
@@ -128,14 +132,30 @@ class Critic:
 
     def fit(self) -> Fit | None:
         """The likeliest of the grid; None where the outcomes tell nothing: fewer than two, or all alike."""
-        if self.fitted is None and len(self) > 1 and self.accuracies.std() > JITTER:
+        if self.fitted is None and len(self) > 1 and self.differ():
             self.fitted = self.likeliest()
         return self.fitted
 
+    def differ(self) -> bool:
+        """Whether the accuracies are not all alike."""
+        return bool(self.accuracies.std() > ALIKE * np.abs(self.accuracies).max())
+
+    @property
+    def spread(self) -> float:
+        """Interquartile range of the first outcomes that are remembered."""
+        return float(np.subtract(*np.percentile(self.accuracies[:FIRST], [75, 25]))) if len(self) else 0.0
+
+    def held(self) -> Floats:
+        """(N,) the accuracies, none of them further below the median than so many spreads."""
+        if not self.spread:
+            return self.accuracies
+        return np.maximum(self.accuracies, np.median(self.accuracies) - FAR * self.spread)
+
     def likeliest(self) -> Fit | None:
         """None where no kernel matrix can be factored."""
-        centre, spread = float(self.accuracies.mean()), float(self.accuracies.std())
-        wanted = (self.accuracies - centre) / spread
+        accuracies = self.held()
+        centre, spread = float(accuracies.mean()), float(accuracies.std())
+        wanted = (accuracies - centre) / spread
         own, doubt = Likeness.of(self.order, self.bits, self.bits), self.rows.max() / self.rows
         best, highest = None, -np.inf
         for width, channels, noise in product(range(len(WIDTHS)), CHANNELS, NOISES):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from onnxprune.masks import ChannelOrder, Masks, masks_hash
 
-LEAST_SPREAD = 0.005  # of accuracies, in the weights
+LEAST_SPREAD = 0.005  # in the weights, of accuracies as shares
 
 
 @dataclass
@@ -42,9 +42,13 @@ class Elites:
         """(K, C) bits."""
         return np.stack([bits for _, bits in self.found.values()]).astype(np.float32)
 
-    def weights(self) -> NDArray[np.float32]:
-        """(K,) adding up to 1: softmax of the accuracies, in units of their spread."""
-        accuracies = np.array([accuracy for accuracy, _ in self.found.values()])
+    def weights(self, unit: float = 1.0) -> NDArray[np.float32]:
+        """(K,) adding up to 1: softmax of the accuracies, in units of their spread.
+
+        Args:
+            unit: What makes shares of the accuracies.
+        """
+        accuracies = np.array([accuracy for accuracy, _ in self.found.values()]) / unit
         scaled = np.exp((accuracies - accuracies.max()) / max(float(accuracies.std()), LEAST_SPREAD))
         return (scaled / scaled.sum()).astype(np.float32)
 

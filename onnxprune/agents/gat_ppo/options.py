@@ -100,6 +100,7 @@ class GatPpoOptions:
         for name in ("encoder", "ratio", "episode", "order", "reward", "constraint"):
             kinds = get_args(get_type_hints(GatPpoOptions)[name])
             require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
+        require(self.heads > 0, "heads is at least 1")
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
         require(min(self.layers, self.epochs, self.rounds) >= 1, "layers, epochs and rounds are at least 1")
         require(

@@ -11,6 +11,7 @@ from torch import Tensor
 from onnxprune.agents.gat_ppo.policy import Actions, Outlook, Policy, States
 from onnxprune.agents.types import Problem
 from onnxprune.environment.episodes import Episode
+from onnxprune.errors import UsageError
 
 
 def quantities(problem: Problem) -> tuple[str, ...]:
@@ -85,6 +86,7 @@ def roll_out(
             actions = policy.draw(outlook, active, generator)
             of_shifts, of_bits = policy.log_probabilities(outlook, actions)
             preferences = policy.shifted(outlook, actions.shifts)
+        require_finite(preferences)
         turn = torch.from_numpy(np.stack([e.turn for e in episodes])) & active[:, policy.wiring.group_of]
         for episode, bits, order in zip(episodes, actions.bits, preferences, strict=True):
             episode.act(bits.numpy() > 0, order.double().numpy())
@@ -92,6 +94,16 @@ def roll_out(
         seen.append(states)
         parts.append((index + offset, turn, actions, of_shifts, of_bits, outlook))
     return joined(episodes, seen, parts)
+
+
+def require_finite(preferences: Tensor) -> None:
+    """Raises: UsageError: E201, the policy has lost its numbers."""
+    if not preferences.isfinite().all():
+        raise UsageError(
+            "E201",
+            "the policy's numbers are no longer finite",
+            hint="lower network_rate, group_rate, channel_rate or prior_weight",
+        )
 
 
 def joined(

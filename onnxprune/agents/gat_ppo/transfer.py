@@ -26,6 +26,11 @@ def expected(observation: ObservationGraph, options: GatPpoOptions) -> State:
     }
 
 
+def check_policy(path: Path, observation: ObservationGraph, options: GatPpoOptions) -> None:
+    """Raises: UsageError: E208, the file is missing, damaged, or of a network of another shape."""
+    read_policy(path, expected(observation, options), options=SHAPE, parts=("network",))
+
+
 def take_over(network: Network, path: Path, observation: ObservationGraph, options: GatPpoOptions) -> None:
     """Give a network the weights of a saved one, in place.
 

@@ -18,7 +18,7 @@ from typing import Any
 from onnxprune.agents.gnn_rl.agent import GnnRl
 from onnxprune.agents.gnn_rl.options import GnnRlOptions, PaperOptions
 from onnxprune.agents.options import read_options
-from onnxprune.agents.types import Problem
+from onnxprune.agents.types import Problem, ordered_by
 
 __all__ = ["GnnRl", "GnnRlOptions", "PaperOptions", "make"]
 
@@ -26,4 +26,5 @@ __all__ = ["GnnRl", "GnnRlOptions", "PaperOptions", "make"]
 def make(problem: Problem, options: Mapping[str, Any] | None = None) -> GnnRl:
     """The agent, from options by name; those that are not given are the variant's."""
     paper = (options or {}).get("variant") == "paper"
-    return GnnRl(problem, read_options(PaperOptions if paper else GnnRlOptions, options))
+    settled = read_options(PaperOptions if paper else GnnRlOptions, options)
+    return GnnRl(ordered_by(settled.criterion, problem), settled)

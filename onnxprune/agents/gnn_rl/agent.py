@@ -18,7 +18,7 @@ from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, 
 from onnxprune.observation import observe
 from onnxprune.observation.families import FAMILIES
 
-MISSED = -100.0  # reward of an episode that does not meet the target in its steps ("paper")
+MISSED = -100.0  # reward of an episode that does not meet the target in its steps ("paper"), or the worst
 DEFAULT = GnnRlOptions()
 
 
@@ -37,6 +37,7 @@ class GnnRl(Agent):
         self.memory = Memory.empty(len(wiring.channels))
         self.told = 0
         self.missed = 0
+        self.worst = 0.0  # of all rewards; those of metrics that are no shares may lie below what is missed
         self.pending: list[Episode] = []
 
     def ask(self, count: int) -> list[Candidate]:
@@ -58,7 +59,7 @@ class GnnRl(Agent):
             for episode in roll_out(self.policy, self.pruning, count=count - len(reached)):
                 (reached if episode.met else missed).append(episode)
             for episode in missed:
-                self.remember(episode, MISSED)
+                self.remember(episode, min(MISSED, self.worst))
             self.missed += len(missed)
             if not missed:
                 break
@@ -80,6 +81,7 @@ class GnnRl(Agent):
             if outcome.accuracy is None or not isfinite(outcome.accuracy):
                 continue  # tells nothing
             rewards.append(100 * (outcome.accuracy - 1))
+            self.worst = min(self.worst, rewards[-1])
             if episode.met or not self.options.paper:  # else it is remembered already
                 self.remember(episode, rewards[-1])
         self.pending = []
@@ -114,6 +116,7 @@ class GnnRl(Agent):
                 "deviation": self.policy.deviation,
                 "told": self.told,
                 "missed": self.missed,
+                "worst": self.worst,
             }
         )
 
@@ -126,4 +129,5 @@ class GnnRl(Agent):
         self.memory = Memory(*state["memory"])
         self.policy.deviation = float(state["deviation"])
         self.told, self.missed = int(state["told"]), int(state["missed"])
+        self.worst = float(state["worst"])
         self.pending = []

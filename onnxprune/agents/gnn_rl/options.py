@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
-from onnxprune.agents.options import require
+from onnxprune.agents.options import PRIOR, require, require_known_criterion
 
 AUTOMATIC = 0
 UPDATES = 20  # that a search has at least, where the number of steps between two is automatic
@@ -30,6 +30,7 @@ class GnnRlOptions:
         value_weight: Of the value's error in the loss.
         dropout: Share of level 2 that is dropped, in acting and in learning.
         tries: Of an episode that missed the target, until its masks are forced onto it ("paper").
+        criterion: Which channels of a group go first: a key of `CRITERIA`, or "prior", that of the search.
     """
 
     variant: Literal["fixed", "paper"] = "fixed"
@@ -45,6 +46,7 @@ class GnnRlOptions:
     value_weight: float = 0.5
     dropout: float = 0.0
     tries: int = 10
+    criterion: str = PRIOR
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
@@ -58,6 +60,7 @@ class GnnRlOptions:
         require(0 < self.clip < 1 and 0 <= self.dropout < 1, "clip and dropout lie between 0 and 1")
         require(0 < self.discount <= 1, "discount is above 0 and at most 1")
         require(self.value_weight >= 0, "value_weight is not below 0")
+        require_known_criterion(self.criterion)
 
     @property
     def paper(self) -> bool:
@@ -87,3 +90,4 @@ class PaperOptions(GnnRlOptions):
     rate: float = 3e-4
     discount: float = 0.99
     dropout: float = 0.5
+    criterion: str = "l2"

@@ -12,14 +12,14 @@ agent.py        all of it behind the agents' interface
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from onnxprune.agents.options import read_options
+from onnxprune.agents.options import PRIOR, read_options
 from onnxprune.agents.rl_pruner.agent import RlPruner
-from onnxprune.agents.rl_pruner.options import PRIOR, RlPrunerOptions
+from onnxprune.agents.rl_pruner.options import RlPrunerOptions
 from onnxprune.agents.rl_pruner.schedule import Schedule
-from onnxprune.agents.types import Problem
+from onnxprune.agents.types import Problem, ordered_by
+from onnxprune.criteria import require_criterion
 
 __all__ = ["RlPruner", "RlPrunerOptions", "make"]
 
@@ -30,9 +30,10 @@ def make(problem: Problem, options: Mapping[str, Any] | None = None) -> RlPruner
     Raises:
         UsageError: E201, E202, an option that it does not have, a value that it refuses, or too few
             evaluations for what is asked for.
+        RuntimeProblem: E603, the criterion needs torch, which is not installed.
     """
     settled = read_options(RlPrunerOptions, options).settled()
     schedule = Schedule.of(settled, problem.evaluations)
     if settled.criterion != PRIOR:
-        problem = replace(problem, prior=settled.criterion)
-    return RlPruner(problem, settled, schedule)
+        require_criterion(settled.criterion)
+    return RlPruner(ordered_by(settled.criterion, problem), settled, schedule)

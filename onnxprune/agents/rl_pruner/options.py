@@ -3,10 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal, get_args, get_type_hints
 
-from onnxprune.agents.options import require
-from onnxprune.criteria import CRITERIA
+from onnxprune.agents.options import PRIOR, require, require_known_criterion
 
-PRIOR = "prior"
 FALL = 0.1  # relative, in one step, after which the paper's variant takes the step again
 MIXES = {"accuracy": (0.0, 0.0), "macs": (0.25, 0.0), "params": (0.0, 0.25)}  # alpha, beta
 CHOICES = ("variant", "decay", "explores", "reward")
@@ -42,7 +40,8 @@ class RlPrunerOptions:
             falls with every policy). 1: never.
         reward: "accuracy", "macs" or "params": what is added to the accuracy (equation 17).
         alpha, beta: Weights of the saved share of MACs and of params; 0: 0.25 of what `reward` names.
-        criterion: Which channels of a group go first: a key of `CRITERIA`, or "prior", that of the search.
+        criterion: Which channels of a group go first: a key of `CRITERIA`, or "prior", that of the search;
+            "": taylor ("paper"), prior ("fixed").
     """
 
     variant: Literal["fixed", "paper"] = "fixed"
@@ -64,7 +63,7 @@ class RlPrunerOptions:
     reward: Literal["accuracy", "macs", "params"] = "accuracy"
     alpha: float = 0.0
     beta: float = 0.0
-    criterion: str = PRIOR
+    criterion: str = ""
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
@@ -78,8 +77,7 @@ class RlPrunerOptions:
         require(min(shares) >= 0 and max(shares) <= 1, "gamma, epsilon, exploration and fall are shares of 1")
         require(0 < self.clip < 1, "clip lies between 0 and 1")
         require(min(self.nu, self.alpha, self.beta) >= 0, "nu, alpha and beta are not below 0")
-        known = self.criterion == PRIOR or self.criterion in CRITERIA
-        require(known, f"criterion is prior or one of {', '.join(CRITERIA)}, not {self.criterion!r}")
+        require_known_criterion(self.criterion or PRIOR)
 
     def settled(self) -> "RlPrunerOptions":
         """The same with all that the variant and the kind of reward decide filled in."""
@@ -93,4 +91,5 @@ class RlPrunerOptions:
             fall=self.fall or (FALL if paper else 1.0),
             alpha=self.alpha or alpha,
             beta=self.beta or beta,
+            criterion=self.criterion or ("taylor" if paper else PRIOR),
         )
