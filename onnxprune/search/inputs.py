@@ -334,7 +334,6 @@ def check_values(options: SearchOptions) -> None:
         RuntimeProblem: E603, the prior criterion needs what is not installed.
     """
     check_variant(kind_of(options.agent), options.variant)
-    check_carrying(options)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_criterion(prior_of(options))
     require_known("--repair", options.evaluate.repair, METHODS)
@@ -357,6 +356,7 @@ def check_values(options: SearchOptions) -> None:
         raise UsageError("E201", f"--workers {options.workers}: must not be below 0")
     if options.init_policy is not None and not Path(options.init_policy).is_file():
         raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
+    check_carrying(options)
 
 
 def check_carrying(options: SearchOptions) -> None:
