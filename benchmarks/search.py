@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.search MODEL.onnx ... --data cifar10.npz --out FOLDER
     python -m benchmarks.search --out FOLDER --tables
-    python -m benchmarks.search_plot FOLDER docs/search_curves.svg
+    python -m benchmarks.search_plot FOLDER docs
 
 One search for each model, share, agent and seed, and one record for each in FOLDER: what is there is not done
 again, and what was interrupted goes on. The agent `allocations` stands for every allocation of the prior,
