@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -37,6 +37,7 @@ from onnxprune.search.journal import CHECKPOINT, Journal
 from onnxprune.search.options import EvaluateSettings
 from onnxprune.search.scoring import score_by
 from onnxprune.search.selection import Judges, Selection, fully_repaired, one_by, select
+from onnxprune.study.agent_text import pairs
 
 LIGHT, FULL, SELECTION = 512, 1024, 2500  # training images
 BATCH = 64
@@ -88,17 +89,6 @@ class Case:
             seed=self.seed,
             evaluate=judged,
         )
-
-
-def pairs(text: str) -> Iterator[str]:
-    """KEY=VALUE of a text with commas; what has no = belongs to the value before."""
-    numbers, number = [], 0
-    parts = text.split(",") if text else []
-    for part in parts:
-        number += "=" in part
-        numbers.append(number)
-    for _, some in groupby(zip(numbers, parts, strict=True), key=lambda pair: pair[0]):
-        yield ",".join(part for _, part in some)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,10 @@ agent.py        the walk, and learning through the states
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from onnxprune.agents.agmc.agent import Agmc, graph_of
+from onnxprune.agents.agmc.agent import Agmc
 from onnxprune.agents.agmc.options import PAPER, AgmcOptions
-from onnxprune.agents.agmc.transfer import check_policy
 from onnxprune.agents.ddpg.options import read_variant
 from onnxprune.agents.types import Problem
 
@@ -28,7 +26,4 @@ def make(problem: Problem, options: Mapping[str, Any] | None = None) -> Agmc:
         UsageError: E201, E202, an option that it does not have, or a value that it refuses; E208, a policy
             that it cannot begin with.
     """
-    settled = read_variant(AgmcOptions, options, PAPER)
-    if settled.init_policy:  # before any criterion is asked for
-        check_policy(Path(settled.init_policy), graph_of(problem, settled), settled)
-    return Agmc(problem, settled)
+    return Agmc(problem, read_variant(AgmcOptions, options, PAPER))

@@ -13,10 +13,11 @@ from onnxprune.agents.agmc.embedding import Decoder, Encoder, Recall, StepDecode
 from onnxprune.agents.agmc.graph import MapGraph, map_graph, random_graph
 from onnxprune.agents.agmc.options import AgmcOptions
 from onnxprune.agents.agmc.rescaling import algorithm_1, bisected, linear_costs, nearest_rungs
-from onnxprune.agents.agmc.transfer import Networks, carried, take_over
+from onnxprune.agents.agmc.transfer import Networks, carried, weights_of
 from onnxprune.agents.ddpg.agent import Choose, DdpgAgent, Walk
 from onnxprune.agents.ddpg.learner import Batch
 from onnxprune.agents.ddpg.shares import masks_of
+from onnxprune.agents.policy_file import load_weights
 from onnxprune.agents.types import Figures, Problem, State
 
 Counts = NDArray[np.int64]
@@ -35,9 +36,11 @@ class Agmc(DdpgAgent):
     options: AgmcOptions
 
     def __init__(self, problem: Problem, options: AgmcOptions = DEFAULT) -> None:
+        policy = Path(options.init_policy)  # read before any criterion is asked for
+        saved = weights_of(policy, graph_of(problem, options), options) if options.init_policy else None
         super().__init__(problem, options)
-        if options.init_policy:
-            take_over(self.networks, Path(options.init_policy), self.graph, options)
+        if saved is not None:
+            load_weights(self.networks, saved, policy)
         if options.freeze_encoder:
             self.encoder.requires_grad_(requires_grad=False)
         if options.freeze_agent:

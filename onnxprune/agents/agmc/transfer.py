@@ -8,7 +8,7 @@ from torch import nn
 
 from onnxprune.agents.agmc.graph import MapGraph
 from onnxprune.agents.agmc.options import AgmcOptions
-from onnxprune.agents.policy_file import load_weights, read_policy
+from onnxprune.agents.policy_file import read_policy
 from onnxprune.agents.types import State
 
 FORMAT = 1
@@ -30,16 +30,11 @@ def expected(graph: MapGraph, options: AgmcOptions) -> State:
     }
 
 
-def check_policy(path: Path, graph: MapGraph, options: AgmcOptions) -> None:
-    """Raises: UsageError: E208, the file is missing, damaged, or of networks of another shape."""
-    read_policy(path, expected(graph, options), options=SHAPE, parts=("weights",))
-
-
-def take_over(networks: Networks, path: Path, graph: MapGraph, options: AgmcOptions) -> None:
-    """Give networks the weights of saved ones, in place.
+def weights_of(path: Path, graph: MapGraph, options: AgmcOptions) -> State:
+    """Weights of saved networks by their names, for `load_weights`.
 
     Raises:
         UsageError: E208, the file is missing, damaged, or of networks of another shape.
     """
-    saved = read_policy(path, expected(graph, options), options=SHAPE, parts=("weights",))
-    load_weights(networks, saved["weights"], path)
+    saved: State = read_policy(path, expected(graph, options), options=SHAPE, parts=("weights",))["weights"]
+    return saved

@@ -16,8 +16,9 @@ from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network, Policy
 from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_of
-from onnxprune.agents.gat_ppo.transfer import carried, check_policy, take_over
+from onnxprune.agents.gat_ppo.transfer import carried, weights_of
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
+from onnxprune.agents.policy_file import load_weights
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
 from onnxprune.allocation import allocate
 from onnxprune.environment import Episode, EpisodeOptions, Judge, RewardOptions, Task
@@ -48,8 +49,8 @@ class GatPpo(Agent):
         super().__init__(problem)
         self.options = options
         self.task = Task.of(problem.cost_model, target=problem.target, constraints=problem.constraints)
-        if options.init_policy:  # before any criterion is asked for
-            check_policy(Path(options.init_policy), blank(problem), options)
+        policy = Path(options.init_policy)  # read before any criterion is asked for
+        weights = weights_of(policy, blank(problem), options) if options.init_policy else None
         self.observation = look(problem)
         wiring = wiring_of(hetero_data(self.observation))
         sizes = wiring.channels.shape[1], wiring.nodes.shape[1], wiring.edge_attr.shape[1]
@@ -57,8 +58,8 @@ class GatPpo(Agent):
             torch.manual_seed(problem.seed)
             self.network = Network(sizes, 2 * len(quantities(problem)), options)
             self.policy = Policy(self.network, wiring, deviations(self.task, options))
-        if options.init_policy:
-            take_over(self.network, Path(options.init_policy), self.observation, options)
+        if weights is not None:
+            load_weights({"network": self.network}, weights, policy)
         self.optimizer = optimizer_of(self.policy, options)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.generator = torch.Generator().manual_seed(problem.seed)

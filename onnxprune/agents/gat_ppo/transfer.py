@@ -5,7 +5,7 @@ from pathlib import Path
 
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network
-from onnxprune.agents.policy_file import load_weights, read_policy
+from onnxprune.agents.policy_file import read_policy
 from onnxprune.agents.types import State
 from onnxprune.observation import ObservationGraph
 
@@ -26,16 +26,10 @@ def expected(observation: ObservationGraph, options: GatPpoOptions) -> State:
     }
 
 
-def check_policy(path: Path, observation: ObservationGraph, options: GatPpoOptions) -> None:
-    """Raises: UsageError: E208, the file is missing, damaged, or of a network of another shape."""
-    read_policy(path, expected(observation, options), options=SHAPE, parts=("network",))
-
-
-def take_over(network: Network, path: Path, observation: ObservationGraph, options: GatPpoOptions) -> None:
-    """Give a network the weights of a saved one, in place.
+def weights_of(path: Path, observation: ObservationGraph, options: GatPpoOptions) -> State:
+    """Weights of a saved network, for `load_weights`; of the observation the names of the features count.
 
     Raises:
         UsageError: E208, the file is missing, damaged, or of a network of another shape.
     """
-    weights = read_policy(path, expected(observation, options), options=SHAPE, parts=("network",))
-    load_weights({"network": network}, weights, path)
+    return read_policy(path, expected(observation, options), options=SHAPE, parts=("network",))
