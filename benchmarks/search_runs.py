@@ -31,8 +31,9 @@ from onnxprune.measurement.choice import Metric, choose_metric
 from onnxprune.pipeline import load_groups
 from onnxprune.runs.folder import read_json, write_json
 from onnxprune.search import Baseline, Listener, Loop, SearchOptions
+from onnxprune.search.agents import make_agent
 from onnxprune.search.history import History
-from onnxprune.search.inputs import Inputs, make_agent, make_problem, prune_options
+from onnxprune.search.inputs import Inputs, make_problem, prune_options
 from onnxprune.search.journal import CHECKPOINT, Journal
 from onnxprune.search.options import EvaluateSettings
 from onnxprune.search.scoring import score_by

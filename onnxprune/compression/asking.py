@@ -9,7 +9,7 @@ from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import CostModel
 from onnxprune.runs.parts import FitAndSearch
 from onnxprune.search import Opened, SearchOptions
-from onnxprune.search.inputs import missing_packages
+from onnxprune.search.agents import missing_packages
 from onnxprune.search.options import ChannelSettings, EvaluateSettings, LatencySettings
 
 NONE = "none"

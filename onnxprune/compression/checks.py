@@ -22,8 +22,8 @@ from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.pipeline import require_met
 from onnxprune.reconstruction import METHODS
+from onnxprune.search.agents import require_known, require_packages
 from onnxprune.search.inputs import check_values as check_search_values
-from onnxprune.search.inputs import require_known, require_packages
 from onnxprune.search.searching import check_search
 from onnxprune.target import require_reachable
 

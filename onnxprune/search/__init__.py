@@ -4,7 +4,8 @@
     search(run)
 
 options.py      what decides a search
-inputs.py       the model, the splits of the samples, the problem, the agent
+agents.py       the agent that the options name
+inputs.py       the model, the splits of the samples, the problem
 listener.py     who is told
 history.py      what was tried
 scoring.py      what masks are worth

@@ -1,23 +1,19 @@
 """What a search reads, opened and checked: nothing that can be known at once may come up after hours."""
 
-import importlib.util
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from onnxprune.agents.table import AGENTS, AgentKind
-from onnxprune.agents.types import Agent, Floats, Problem
+from onnxprune.agents.types import Floats, Problem
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA, require_criterion, score
 from onnxprune.data import DataOptions, Samples, choose, split
 from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
-from onnxprune.errors import DataError, RuntimeProblem, UsageError
-from onnxprune.evaluation import METHODS, check_scheduler
+from onnxprune.errors import DataError, UsageError
+from onnxprune.evaluation import METHODS
 from onnxprune.groups import Groups
 from onnxprune.latency import (
     LatencyTable,
@@ -34,16 +30,22 @@ from onnxprune.pipeline import PruneOptions, load_groups
 from onnxprune.runs.begin import whole_path
 from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
+from onnxprune.search.agents import (
+    agent_options,
+    check_carrying,
+    check_variant,
+    kind_of,
+    prior_of,
+    require_known,
+)
 from onnxprune.search.options import ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
-PRIORS = ("obs", "wanda", "group-l2")  # by falling promise
 CALIBRATION_BATCH = 64
 REWARD_SHARE = 0.5  # of the search part; the rest selects
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)")
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 MOST_SEED = 2**32 - 1
-PACKAGES = ("torch", "torch_geometric")
 
 
 @dataclass(frozen=True)
@@ -227,105 +229,6 @@ def make_problem(inputs: Inputs) -> Problem:
     )
 
 
-def prior_of(options: SearchOptions) -> str:
-    """As asked, or the most promising that there is."""
-    auto = next(name for name in PRIORS if name in CRITERIA)
-    return auto if options.prior == "auto" else options.prior
-
-
-def make_agent(problem: Problem, options: SearchOptions) -> Agent:
-    """The agent that the options name.
-
-    Raises:
-        UsageError: E201, E202, an option that it does not have, or a value that it refuses.
-    """
-    return kind_of(options.agent).make(problem, agent_options(options))
-
-
-class ScoresAsked(Exception):
-    """An agent is past its options and looks at the model."""
-
-
-def check_agent(problem: Problem, options: SearchOptions) -> None:
-    """Whether the agent takes its options, without the criteria that it would begin with.
-
-    Raises:
-        UsageError: E201, E202, an option that it does not have, or a value that it refuses.
-    """
-
-    def scores(_criterion: str) -> dict[str, Floats]:
-        raise ScoresAsked
-
-    with suppress(ScoresAsked):
-        make_agent(replace(problem, scores=scores), options)
-
-
-def kind_of(name: str) -> AgentKind:
-    """Raises: UsageError: E201, an agent that is not known."""
-    require_known("--agent", name, tuple(AGENTS))
-    return AGENTS[name]
-
-
-def agent_options(options: SearchOptions) -> dict[str, Any]:
-    """What is handed to the agent, by name.
-
-    Raises:
-        UsageError: E201, a text that is not KEY=VALUE.
-    """
-    given: dict[str, Any] = {}
-    for text in options.agent_option:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(
-                "E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1"
-            )
-        given[key.strip()] = value.strip()
-    if options.variant is not None:
-        if given.get("variant", options.variant) != options.variant:
-            raise UsageError(
-                "E201", f"--variant {options.variant}, but --agent-option variant={given['variant']}"
-            )
-        given["variant"] = options.variant
-    if options.reward is not None:
-        given["reward"] = options.reward
-    if options.init_policy is not None:
-        given["init_policy"] = options.init_policy
-    if options.freeze_encoder:
-        given["freeze_encoder"] = True
-    return given
-
-
-def require_packages(options: SearchOptions) -> None:
-    """Whether all is there that the search needs; before any work.
-
-    Raises:
-        RuntimeProblem: E603, the agent or the scheduler needs what is not installed.
-        UsageError: E201, the scheduler has no address.
-    """
-    if options.cluster is not None:
-        check_scheduler(options.cluster)
-    kind = kind_of(options.agent)
-    missing = missing_packages(kind)
-    if missing:
-        raise RuntimeProblem(
-            "E603",
-            f"agent {kind.name} needs {' and '.join(missing)}, not installed here",
-            hint='pip install "onnxprune[agents]", or another --agent, such as cross-entropy',
-        )
-
-
-def missing_packages(kind: AgentKind) -> list[str]:
-    """What the agent needs and is not installed."""
-    return [name for name in PACKAGES if kind.needs_torch and not installed(name)]
-
-
-def installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ValueError:  # a module that is blocked
-        return False
-
-
 def check_values(options: SearchOptions) -> None:
     """Whether the values make sense by themselves.
 
@@ -357,39 +260,6 @@ def check_values(options: SearchOptions) -> None:
     if options.init_policy is not None and not Path(options.init_policy).is_file():
         raise UsageError("E201", f"--init-policy {options.init_policy}: there is no such file")
     check_carrying(options)
-
-
-def check_carrying(options: SearchOptions) -> None:
-    """Raises: UsageError: E201, a policy, or its encoder, for an agent that cannot begin with one."""
-    given = {"--init-policy": options.init_policy, "--freeze-encoder": options.freeze_encoder}
-    flag = next((name for name, value in given.items() if value), None)
-    if flag and not kind_of(options.agent).carries:
-        able = " and ".join(name for name, kind in AGENTS.items() if kind.carries)
-        raise UsageError(
-            "E201", f"{flag}: agent {options.agent} cannot begin with a policy", hint=f"{able} can"
-        )
-
-
-def check_variant(kind: AgentKind, variant: str | None) -> None:
-    """Raises: UsageError: E201, a variant that the agent does not have."""
-    if variant is None:
-        return
-    if not kind.variants:
-        having = ", ".join(name for name, one in AGENTS.items() if one.variants)
-        raise UsageError(
-            "E201",
-            f"--variant {variant}: agent {kind.name} has no variants",
-            hint=f"leave it out, or take an --agent that has them: {having}",
-        )
-    require_known("--variant", variant, kind.variants)
-
-
-def require_known(option: str, name: str, known: tuple[str, ...]) -> None:
-    """Raises: UsageError: E201, with the nearest name."""
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-        raise UsageError("E201", f"unknown {option} '{name}'", hint=hint)
 
 
 def budget_seconds(text: str | None) -> float:

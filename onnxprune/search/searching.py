@@ -28,19 +28,17 @@ from onnxprune.runs.folder import (
     make_run,
 )
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
+from onnxprune.search.agents import check_agent, make_agent, require_packages
 from onnxprune.search.inputs import (
     Inputs,
     Opened,
     budget_seconds,
-    check_agent,
     check_values,
     located,
-    make_agent,
     make_inputs,
     make_problem,
     open_all,
     prune_options,
-    require_packages,
 )
 from onnxprune.search.journal import FOLDER, Journal
 from onnxprune.search.listener import Listener

@@ -18,7 +18,8 @@ from onnxprune.runs.begin import whole_path
 from onnxprune.runs.identity import data_hash, model_hash
 from onnxprune.runs.parts import FitAndSearch
 from onnxprune.search import Opened
-from onnxprune.search.inputs import check_values, counting, prune_options, require_packages
+from onnxprune.search.agents import require_packages
+from onnxprune.search.inputs import check_values, counting, prune_options
 from onnxprune.search.searching import check_search
 from onnxprune.study.agent_text import with_policy
 from onnxprune.study.cells import Cell, Row, policies_of, require_distinct, rows_of

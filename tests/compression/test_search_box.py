@@ -175,7 +175,7 @@ def test_without_its_package_the_agent_that_learns_gives_way_to_one_that_needs_n
 ) -> None:
     wanted = asked(model, samples, search__agent="auto")
     assert asked_agent(wanted, open_parts(wanted, load_graph(model))).agent == "gat-ppo"
-    monkeypatch.setattr("onnxprune.search.inputs.installed", lambda name: name != "torch_geometric")
+    monkeypatch.setattr("onnxprune.search.agents.installed", lambda name: name != "torch_geometric")
     run = start(wanted, tmp_path / "run", [])
     told: list[str] = []
     compress(run, Listener(warn=told.append))
@@ -217,7 +217,7 @@ def test_a_policy_to_begin_with_is_not_dropped_for_want_of_a_package(
 ) -> None:
     policy = tmp_path / "policy.pt"
     policy.touch()
-    monkeypatch.setattr("onnxprune.search.inputs.installed", lambda name: name != "torch_geometric")
+    monkeypatch.setattr("onnxprune.search.agents.installed", lambda name: name != "torch_geometric")
     with pytest.raises(RuntimeProblem, match="gat-ppo needs torch_geometric"):
         start(
             asked(model, samples, search__agent="auto", search__init_policy=str(policy)), tmp_path / "run", []
