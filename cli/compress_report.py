@@ -27,6 +27,8 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
         for model in models
     ]
     output.table(headings, rows)
+    for stage in summary["stages"]:
+        output.line(staged(stage, whole["macs"], summary["metric"]))
     if summary["search"] is not None:
         output.line(searched(summary["search"]))
     for target in summary["targets"]:
@@ -43,6 +45,16 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
     final = summary["final"]
     output.line(f"* best on the search part, and so the result: {final['from']}.onnx, also written as")
     output.line(f"  {final['path']}")
+
+
+def staged(stage: dict[str, Any], macs: int, metric: str) -> str:
+    """What a stage came to, in one line."""
+    taught = f", taught by {stage['teacher']}" if stage["teacher"] else ""
+    return (
+        f"stage {stage['stage']}: {percent(stage['cost']['macs'], macs)} of the MACs, "
+        f"{NAMES.get(stage['final'], stage['final'])}{taught}: "
+        f"{metric} {figure(metric, stage['search'])} on the search part"
+    )
 
 
 def searched(search: dict[str, Any]) -> str:

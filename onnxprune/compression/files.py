@@ -20,6 +20,7 @@ OURS = (
         "latency.json",
         "report.md",
         "distill",
+        "stages",
         SEARCH,
     ),
     *MODELS,
