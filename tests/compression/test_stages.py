@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxprune.agents.table import AGENTS
 from onnxprune.compression import CompressOptions, RunFolder, compress, start, summary_of
 from onnxprune.compression.stages import Stage, between, on_base, stages_of
 from onnxprune.cost import Cost, CostModel, TimedCost
@@ -26,7 +25,6 @@ from onnxprune.runs.folder import read_json
 from onnxprune.target import parse_target
 from onnxprune.target.bounds import texts_of
 from tests.compression.conftest import hashes, options, with_run, write_samples
-from tests.exported import export_case
 from tests.latency.conftest import stand_in
 from tests.search.conftest import three_convolutions
 
@@ -249,35 +247,6 @@ def test_a_bound_on_the_latency_is_come_down_to_in_stages(
     assert last["targets"][0]["target"] == target
     assert last["targets"][0]["met"]
     assert last["targets"][0]["share"] <= 0.4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("agent", AGENTS)
-def test_every_agent_comes_down_in_stages(
-    agent: str, compressed: Callable[..., RunFolder], groups: Groups
-) -> None:
-    run = compressed(
-        **UNTRAINED,
-        **{"search.agent": agent, "search.evaluations": 8, "search.batch": 4, "stages.count": 2},
-        **{"search.calibration_rows": 16, "reconstruct.method": "bias"},
-    )
-    assert all(target["met"] for target in summary_of(run)["targets"])
-
-
-@pytest.mark.slow
-def test_a_transformer_comes_down_in_stages(exported_folder: Path, tmp_path: Path) -> None:
-    """Without labels: judged by how often it agrees with the original."""
-    model = export_case("vision_transformer", "dynamo", exported_folder)
-    images = np.random.default_rng(0).normal(size=(96, 3, 32, 32)).astype(np.float32)
-    np.savez(tmp_path / "bare.npz", input=images)
-    run = start(
-        options(model, tmp_path / "bare.npz", **{**STAGED, "target": ("macs=60%",)}), tmp_path / "run", []
-    )
-    compress(run)
-    summary = summary_of(run)
-    assert summary["metric"] == "agreement"
-    assert len(summary["stages"]) == 3
-    assert summary["targets"][0]["met"]
 
 
 # --- what is refused --------------------------------------------------------------------------------
