@@ -49,7 +49,7 @@ class Space:
     @staticmethod
     def of(problem: Problem) -> "Space":
         order = problem.order
-        scores = problem.scores(problem.prior)
+        scores = problem.prior_scores()
         return Space(
             problem,
             np.diff(order.starts),

@@ -43,6 +43,12 @@ class Problem(Task):
     evaluations: int
     seed: int = 0
 
+    def prior_scores(self) -> dict[str, Floats]:
+        """The prior's scores of every prunable group; where it says nothing, all channels count alike."""
+        found = self.scores(self.prior)
+        groups = self.groups.prunable
+        return {g.name: np.asarray(found.get(g.name, np.zeros(g.channels)), np.float64) for g in groups}
+
     def project(self, preferences: Mapping[str, Floats]) -> Masks:
         """Masks that keep what is preferred, aligned, and at or under every bound."""
         return project(preferences, self.cost_model, target=self.target, constraints=self.constraints)

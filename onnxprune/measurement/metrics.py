@@ -120,7 +120,13 @@ def _among_best(batch: Compared, count: int) -> Rows:
 
 def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """(N, positions) classes that fit scores (N, positions, classes)."""
-    labels = np.asarray(batch.labels, np.int64).reshape(len(scores), -1)
+    given = np.asarray(batch.labels)
+    broken = given[given != np.floor(given)] if given.dtype.kind == "f" else given[:0]
+    if broken.size:
+        raise DataError(
+            "E503", f"label {broken.flat[0]:g} is no class", hint="--metric mse or agreement needs no labels"
+        )
+    labels = given.astype(np.int64).reshape(len(scores), -1)
     if labels.shape[1] != scores.shape[1]:
         raise DataError("E503", f"{labels.shape[1]} labels a row for {scores.shape[1]} predictions a row")
     classes = scores.shape[-1]

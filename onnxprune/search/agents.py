@@ -1,6 +1,7 @@
 """The agent that the options of a search name: whether it is there, what it is handed, and itself."""
 
 import importlib.util
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -37,17 +38,26 @@ class ScoresAsked(Exception):
 
 
 def check_agent(problem: Problem, options: SearchOptions) -> None:
-    """Whether the agent takes its options, without the criteria that it would begin with.
+    """Whether the agent takes its options, and the criterion that it begins with can be had of the model.
+
+    What needs samples is not asked: that would be work.
 
     Raises:
         UsageError: E201, E202, an option that it does not have, or a value that it refuses.
+        UnsupportedError: E403, a criterion that this model cannot give.
     """
+    asked: set[str] = set()
 
-    def scores(_criterion: str) -> dict[str, Floats]:
-        raise ScoresAsked
+    def scores(criterion: str) -> Mapping[str, Floats]:
+        asked.add(criterion)
+        if CRITERIA[criterion].needs_data or len(asked) > 1:
+            raise ScoresAsked
+        return problem.scores(criterion)
 
     with suppress(ScoresAsked):
         make_agent(replace(problem, scores=scores), options)
+    if not CRITERIA[problem.prior].needs_data:
+        problem.scores(problem.prior)
 
 
 def kind_of(name: str) -> AgentKind:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch_geometric")
 
-from onnxprune.agents.gat_ppo.critic import CHANNELS, JOINT, NOISES, WIDTHS, Critic, distinct_best
+from onnxprune.agents.gat_ppo.critic import CHANNELS, JOINT, NEAR, NOISES, WIDTHS, Critic, distinct_best
 from onnxprune.masks import ChannelOrder
 
 ORDER = ChannelOrder(("a", "b", "c"), np.array([0, 4, 12, 18]))
@@ -52,8 +52,9 @@ def test_means_and_draws_are_those_of_the_process_written_out() -> None:
     values = additive(known)
     scaled = (values - values.mean()) / values.std()
     candidates = []
+    doubts = np.array([1 + NEAR * (scaled.max() - value) ** 2 for value in scaled])
     for noise in NOISES:  # the likeliest of them was taken
-        inverse = np.linalg.inv(matrix(known, known) + (noise + 1e-8) * np.eye(24))
+        inverse = np.linalg.inv(matrix(known, known) + np.diag(noise * doubts + 1e-8))
         sign, determinant = np.linalg.slogdet(inverse)
         candidates.append((-0.5 * scaled @ inverse @ scaled + 0.5 * sign * determinant, inverse))
     inverse = max(candidates, key=lambda pair: pair[0])[1]
@@ -102,6 +103,32 @@ def test_an_estimate_from_few_rows_counts_less() -> None:
         return float(critic.mean(fit, known[:1])[0])
 
     assert believed(5) < believed(100)
+
+
+def test_the_noise_grows_away_from_the_best_that_ran_on_all_rows() -> None:
+    critic = critic_of(masks(4), np.array([0.5, 0.7, 0.4, 0.9]))
+    critic.rows = np.array([100.0, 100.0, 100.0, 25.0])  # the last is an estimate
+    found = critic.doubts(critic.accuracies)
+    assert found == pytest.approx([1 + NEAR * 0.2**2, 1, 1 + NEAR * 0.3**2, 4])
+
+
+def test_near_the_best_it_tells_finer_for_explaining_the_worst_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the masks are wide misses that no curve explains; swaps among the good ones are told apart."""
+    rng = np.random.default_rng(0)
+    good, bad, asked = masks(96, seed=1), masks(96, seed=2), masks(60, seed=3)
+    for bits in (good, asked):
+        bits[:] = masks(1, seed=4)
+        swapped = rng.integers(len(ORDER), size=(len(bits), 4))
+        np.put_along_axis(bits, swapped, ~np.take_along_axis(bits, swapped, 1), 1)
+    worth = np.concatenate([additive(good), additive(bad) - rng.uniform(0, 0.5, 96)])
+    told = {}
+    for near in (0.0, NEAR):
+        monkeypatch.setattr("onnxprune.agents.gat_ppo.critic.NEAR", near)
+        critic = critic_of(np.vstack([good, bad]), worth)
+        fit = critic.fit()
+        assert fit is not None
+        told[near] = np.corrcoef(critic.mean(fit, asked), additive(asked))[0, 1]
+    assert told[NEAR] > told[0.0] + 0.02
 
 
 def test_outcomes_that_tell_nothing_make_no_fit() -> None:

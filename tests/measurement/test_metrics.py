@@ -73,6 +73,15 @@ def test_labels_that_do_not_fit_are_refused(labels: np.ndarray) -> None:
     assert caught.value.code == "E503"
 
 
+def test_float_labels_are_classes_where_they_are_whole() -> None:
+    known = scores(0, 3, 4)
+    whole, integers = np.array([0.0, 3.0, 1.0], np.float32), np.array([0, 3, 1])
+    assert (top1(Compared(known, whole)) == top1(Compared(known, integers))).all()
+    for label in (0.6, np.nan):
+        with pytest.raises(DataError, match=f"label {label:g} is no class"):
+            top1(Compared(known, np.array([0, 1, label])))
+
+
 def test_agreement_is_of_the_likeliest_classes() -> None:
     mine, theirs = scores(0), scores(1)
     assert agreement(Compared(mine, None, theirs)).mean() == (mine.argmax(1) == theirs.argmax(1)).mean()

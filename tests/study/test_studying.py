@@ -229,6 +229,12 @@ def test_a_study_of_other_values_or_samples_is_refused(material: Path) -> None:
         ({"models": ("nowhere.onnx",)}, "E301", "nowhere.onnx"),
         ({"agents": ("a:b", "a b")}, "E201", "two searches would be called model_macs=60-_a-b_s0"),
         ({"prior": "tailor"}, "E201", "unknown --prior 'tailor'"),
+        ({"prior": "bn-scale"}, "E403", "criterion bn-scale needs BatchNormalization"),
+        (
+            {"agents": ("random", "amc:criterion=bn-scale")},
+            "E403",
+            "amc:criterion=bn-scale: criterion bn-scale",
+        ),
         ({"distill.enabled": True, "distill.optimizer": "sgt"}, "E201", "sgt"),
     ],
 )

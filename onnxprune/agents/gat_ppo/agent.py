@@ -13,6 +13,7 @@ from torch import Tensor
 from onnxprune.agents.gat_ppo.critic import Critic, distinct_best
 from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
 from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
+from onnxprune.agents.gat_ppo.neighbours import Neighbours
 from onnxprune.agents.gat_ppo.options import GatPpoOptions
 from onnxprune.agents.gat_ppo.policy import Network, Policy
 from onnxprune.agents.gat_ppo.rollout import Walk, quantities, roll_out, states_of
@@ -71,7 +72,8 @@ class GatPpo(Agent):
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
         self.walk: Walk | None = None
-        self.chosen: list[int] = []  # episodes of the walk that are evaluated
+        self.chosen: list[int] = []  # what is evaluated: episodes of the walk, behind them neighbours
+        self.neighbours = Neighbours.of(problem, by_prior=options.prior_weight > 0)
         self.set_out(allocated(problem, "uniform"))
 
     def judge_in(self, unit: float) -> Judge:
@@ -93,7 +95,7 @@ class GatPpo(Agent):
     def set_out(self, masks: Masks) -> None:
         """Make the policy's likeliest masks these, in place."""
         weight = self.options.prior_weight
-        logits = boundary_logits(masks, prior_scores(self.problem), weight=weight)
+        logits = boundary_logits(masks, self.problem.prior_scores(), weight=weight)
         self.policy.prior.copy_(torch.from_numpy(self.problem.order.join(logits)))
 
     def episode(self) -> Episode:
@@ -111,18 +113,25 @@ class GatPpo(Agent):
         self.policy.noise = self.falling(self.options.noise_floor)
         for _ in range(self.options.dreams):
             self.dream()
-        walk, chosen = self.proposed(count)
-        self.walk, self.chosen = walk, chosen
-        return [Candidate(walk.episodes[index].masks(), "sampled") for index in chosen]
+        return self.proposed(count)
 
-    def proposed(self, count: int) -> tuple[Walk, list[int]]:
-        """Episodes and which of them to evaluate; known ones again only where wider noise gives no other."""
+    def proposed(self, count: int) -> list[Candidate]:
+        """What to evaluate; known masks again only where wider noise gives no others."""
         for _ in range(WIDENINGS):
-            walk = self.walked(max(count, self.imagined))
-            if chosen := self.choose(walk, count):
-                return walk, chosen
+            pool = self.pool(count)
+            if chosen := self.choose([candidate.masks for candidate in pool], count):
+                break
             self.policy.noise *= WIDER
-        return walk, list(range(min(count, len(walk.episodes))))
+        self.chosen = chosen or list(range(min(count, len(pool))))
+        return [pool[index] for index in self.chosen]
+
+    def pool(self, count: int) -> list[Candidate]:
+        """What may be evaluated: the episodes of a new walk, and where the critic can tell, neighbours."""
+        self.walk = self.walked(max(count, self.imagined))
+        many = self.options.neighbours if self.imagined else 0
+        near = self.neighbours.near(self.elites, many, unit=self.unit or 1.0)
+        drawn = [Candidate(episode.masks(), "sampled") for episode in self.walk.episodes]
+        return drawn + [Candidate(masks, "neighbour") for masks in near]
 
     @property
     def imagined(self) -> int:
@@ -134,16 +143,17 @@ class GatPpo(Agent):
         """So many episodes."""
         return roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
 
-    def choose(self, walk: Walk, count: int) -> list[int]:
-        """Episodes to evaluate: new ones, the critic's favourites among them where it knows enough."""
-        keys = [masks_hash(episode.masks()) for episode in walk.episodes]
+    def choose(self, pool: Sequence[Masks], count: int) -> list[int]:
+        """Which to evaluate: new ones, the critic's favourites among them where it knows enough."""
+        keys = [masks_hash(masks) for masks in pool]
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         new = np.array([first[key] == index and key not in self.seen for index, key in enumerate(keys)])
         fit = self.critic.fit() if self.imagined else None
         if fit is None:
             return [int(index) for index in np.flatnonzero(new)[:count]]
         normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
-        return distinct_best(self.critic.draws(fit, bits_of(walk), normals), new, count)
+        bits = np.stack([self.problem.order.join(masks) for masks in pool])
+        return distinct_best(self.critic.draws(fit, bits, normals), new, count)
 
     def dream(self) -> None:
         """Learn from episodes that the critic alone judges, in place."""
@@ -180,18 +190,16 @@ class GatPpo(Agent):
         self.walk = None
         return figures
 
-    def all_rewards(self, walk: Walk, told: Sequence[float]) -> list[float]:
+    def all_rewards(self, walk: Walk, rewards: Sequence[float]) -> list[float]:
         """Of all episodes of a walk: told where they were evaluated, else what the critic expects."""
-        if len(told) == len(walk.episodes):
-            found = dict(zip(self.chosen, told, strict=True))
-            return [found[index] for index in range(len(told))]
+        count, told = len(walk.episodes), dict(zip(self.chosen, rewards, strict=True))
+        if all(index in told for index in range(count)):
+            return [told[index] for index in range(count)]
         fit = self.critic.fit() if self.options.imagined else None
-        if fit is None:
-            return [float(np.mean(told))] * len(walk.episodes)
-        rewards = self.imagine(walk, self.critic.mean(fit, bits_of(walk)))
-        for index, reward in zip(self.chosen, told, strict=True):
-            rewards[index] = reward
-        return rewards
+        expected = [float(np.mean(rewards))] * count
+        if fit is not None:
+            expected = self.imagine(walk, self.critic.mean(fit, bits_of(walk)))
+        return [told.get(index, expected[index]) for index in range(count)]
 
     def learn(self, walk: Walk, rewards: Sequence[float]) -> Figures:
         """A few epochs of PPO, in place."""
@@ -248,6 +256,7 @@ class GatPpo(Agent):
                 "policy": self.policy.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
+                "neighbours": self.neighbours.state(),
                 "unit": self.unit,
                 "judge": self.judge.state(),
                 "elites": self.elites.state(),
@@ -268,6 +277,7 @@ class GatPpo(Agent):
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        self.neighbours.restore(state["neighbours"])
         self.unit = state["unit"]
         self.judge = self.judge_in(self.unit or 1.0)
         self.judge.restore(state["judge"])
@@ -299,12 +309,6 @@ def blank(problem: Problem) -> ObservationGraph:
     return observe(problem.groups, problem.cost_model, {name: {} for name in SEEN})
 
 
-def prior_scores(problem: Problem) -> dict[str, Floats]:
-    """The prior's scores; groups without one are indifferent."""
-    found = problem.scores(problem.prior)
-    return {g.name: np.asarray(found.get(g.name, np.zeros(g.channels))) for g in problem.groups.prunable}
-
-
 def opening(problem: Problem) -> list[Candidate]:
     """Distinct masks that the allocations make of the prior."""
     found: dict[str, Candidate] = {}
@@ -316,7 +320,7 @@ def opening(problem: Problem) -> list[Candidate]:
 
 def allocated(problem: Problem, how: str) -> Masks:
     """What an allocation makes of the prior."""
-    scores, bounds = prior_scores(problem), problem.target
+    scores, bounds = problem.prior_scores(), problem.target
     return allocate(scores, problem.cost_model, target=bounds, constraints=problem.constraints, how=how)
 
 

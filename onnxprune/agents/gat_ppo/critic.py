@@ -7,10 +7,15 @@ matters which channels stay, and how groups go together. So, with r the kept sha
           + JOINT exp(-|r - r'|^2 / 2 L^2)                                 groups together, L^2 = G / 6
           + w <x - r, x' - r'> / 0.1 C ) / (1 + JOINT)                     which of C channels, given how many
 
-of standardised accuracies, with noise n on the diagonal, more where a candidate ran on fewer rows (Rasmussen
-& Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23, 2.24 and 2.30). l, w and n are the
-likeliest of a small grid, so that nothing has to be tuned and equal outcomes give equal critics. What lies
-far below all others (a candidate that diverged) is taken for just bad: else it would be all there is to tell.
+of standardised accuracies y, with noise on the diagonal (Rasmussen & Williams, Gaussian Processes for Machine
+Learning, 2006, equations 2.23, 2.24 and 2.30),
+
+    n (1 + NEAR (max y - y)^2) R / rows          R: the most rows of any outcome; max y among those that had R
+
+so that what lies near the best is told apart finely: it is there that candidates are chosen, and wide misses
+need not be explained as well. l, w and n are the likeliest of a small grid, so that nothing has to be tuned
+and equal outcomes give equal critics. What lies far below all others (a candidate that diverged) is taken for
+just bad: else it would be all there is to tell.
 """
 
 from dataclasses import dataclass, field
@@ -28,8 +33,9 @@ Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
 JOINT = 0.5
 WIDTHS = (0.2, 0.4, 0.8)  # l, of shares
-CHANNELS = (0.1, 0.3, 1.0)  # w
-NOISES = (0.02, 0.1, 0.3)  # n, as shares of the variance of the accuracies
+CHANNELS = (0.1, 0.3, 1.0, 3.0)  # w
+NOISES = (0.002, 0.01, 0.05, 0.2)  # n, as shares of the variance of the accuracies
+NEAR = 3.0
 JITTER = 1e-8
 ALIKE = 1e-9  # of the largest accuracy: a spread below it tells nothing
 FIRST = 16  # outcomes whose interquartile range is the usual spread
@@ -156,7 +162,7 @@ class Critic:
         accuracies = self.held()
         centre, spread = float(accuracies.mean()), float(accuracies.std())
         wanted = (accuracies - centre) / spread
-        own, doubt = Likeness.of(self.order, self.bits, self.bits), self.rows.max() / self.rows
+        own, doubt = Likeness.of(self.order, self.bits, self.bits), self.doubts(wanted)
         best, highest = None, -np.inf
         for width, channels, noise in product(range(len(WIDTHS)), CHANNELS, NOISES):
             try:
@@ -169,6 +175,11 @@ class Critic:
             if likelihood > highest:
                 highest, best = likelihood, Fit(width, channels, factor, solved, centre, spread)
         return best
+
+    def doubts(self, accuracies: Floats) -> Floats:
+        """(N,) by how much each of these is noisier than the best that ran on all rows."""
+        best = accuracies[self.rows == self.rows.max()].max()
+        return (1 + NEAR * np.square(np.maximum(0, best - accuracies))) * self.rows.max() / self.rows
 
     def mean(self, fit: Fit, bits: Bits) -> Floats:
         """(M,) expected accuracies of masks (M, C)."""

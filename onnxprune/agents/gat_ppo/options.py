@@ -28,6 +28,8 @@ class GatPpoOptions:
         imagined: Episodes that are drawn for every batch and judged by the critic (see critic.py): its
             favourites are evaluated, and the policy learns from all; 0: every episode is evaluated.
             In one-shot episodes only.
+        neighbours: Swaps of channels in the best masks so far, judged beside these episodes. From those that
+            are evaluated the policy learns by imitation alone.
         dreams: Updates on imagined episodes alone, before every batch.
         memory: Outcomes that the critic remembers.
         ratio: "bit": the probability ratio of every bit is clipped by itself; "joint": their product.
@@ -69,6 +71,7 @@ class GatPpoOptions:
     focus: float = 4.0
     noise_floor: float = 0.3
     imagined: int = 128
+    neighbours: int = 256
     dreams: int = 1
     memory: int = 1024
     ratio: Literal["bit", "joint"] = "bit"
@@ -104,7 +107,8 @@ class GatPpoOptions:
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
         require(min(self.layers, self.epochs, self.rounds) >= 1, "layers, epochs and rounds are at least 1")
         require(
-            min(self.imagined, self.dreams) >= 0 and self.memory >= 2, "imagined and dreams are not below 0"
+            min(self.imagined, self.neighbours, self.dreams) >= 0 and self.memory >= 2,
+            "imagined, neighbours and dreams are not below 0",
         )
         require(0 < self.noise_floor <= 1, "noise_floor lies between 0 and 1")
         require(self.focus > 0, "focus is above 0")

@@ -1,0 +1,89 @@
+"""Swaps in the best masks: what they leave alone, and that the search takes them up."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch_geometric")
+
+from onnxprune.agents.gat_ppo import GatPpo, GatPpoOptions
+from onnxprune.agents.gat_ppo.elites import Elites
+from onnxprune.agents.gat_ppo.neighbours import Neighbours
+from onnxprune.agents.space import Space
+from onnxprune.agents.table import AGENTS
+from onnxprune.masks import masks_hash
+from tests.agents.conftest import World, problem_of, search
+
+QUICK = GatPpoOptions(hidden=16, heads=2, layers=2, encoder="mlp")
+
+
+def best_masks(world: World, count: int = 8) -> Elites:
+    problem = problem_of(world)
+    elites = Elites(problem.order, count)
+    for candidate in AGENTS["random"].make(problem, None).ask(3 * count):
+        elites.add(candidate.masks, world.accuracy(candidate.masks))
+    return elites
+
+
+def test_neighbours_keep_the_counts_and_change_one_or_two_groups(world: World) -> None:
+    problem, elites = problem_of(world), best_masks(world)
+    space, rows = Space.of(problem), elites.rows() > 0
+    for masks in Neighbours.of(problem, by_prior=True).near(elites, 100, unit=1.0):
+        bits = problem.order.join(masks)
+        base = rows[np.argmin((rows != bits).sum(1))]
+        assert np.array_equal(space.kept(masks), space.kept(problem.order.split(base)))
+        changed = {problem.order.names[g] for g in space.group_of[bits != base].tolist()}
+        assert 1 <= len(changed) <= 2
+
+
+def test_better_masks_have_more_neighbours(world: World) -> None:
+    problem, elites = problem_of(world), best_masks(world)
+    rows = elites.rows() > 0
+    found = [0] * len(rows)
+    for masks in Neighbours.of(problem, by_prior=True).near(elites, 400, unit=1.0):
+        found[int(np.argmin((rows != problem.order.join(masks)).sum(1)))] += 1
+    assert np.array(found) / 400 == pytest.approx(elites.weights(), abs=0.06)
+    assert elites.weights()[0] > 1.5 * elites.weights()[-1]
+
+
+def test_there_are_none_before_there_are_best_masks(world: World) -> None:
+    problem = problem_of(world)
+    assert Neighbours.of(problem, by_prior=True).near(Elites(problem.order, 8), 10, unit=1.0) == []
+
+
+def test_without_the_prior_all_channels_are_swapped_alike(world: World) -> None:
+    problem, elites = problem_of(world), best_masks(world, 1)
+    base, prior = elites.rows()[0] > 0, Space.of(problem).prior
+
+    def places_of_what_goes(*, by_prior: bool) -> float:
+        near = Neighbours.of(problem, by_prior=by_prior).near(elites, 300, unit=1.0)
+        return float(np.concatenate([prior[base & ~problem.order.join(masks)] for masks in near]).mean())
+
+    assert places_of_what_goes(by_prior=True) > places_of_what_goes(by_prior=False) + 0.05
+
+
+def test_the_search_takes_them_up_and_is_better_for_it(world: World) -> None:
+    best = {}
+    for neighbours in (0, 256):
+        problem = problem_of(world, evaluations=256)
+        agent = GatPpo(problem, replace(QUICK, neighbours=neighbours))
+        run = search(agent, world, evaluations=256)
+        notes = [candidate.note for batch in run.batches for candidate in batch]
+        assert ("neighbour" in notes) == (neighbours > 0)
+        hashes = [masks_hash(candidate.masks) for batch in run.batches for candidate in batch]
+        assert len(set(hashes)) == len(hashes)
+        best[neighbours] = run.best()
+    assert best[256] > best[0]
+
+
+@pytest.mark.parametrize("name", ["gat-ppo", "annealing", "greedy", "cross-entropy", "evolution", "amc"])
+def test_a_prior_that_scores_some_groups_alone_leaves_the_others_to_the_agent(
+    name: str, small_world: World
+) -> None:
+    named = sorted(small_world.scores["bn-scale"])[::2]
+    part = {group: small_world.scores["bn-scale"][group] for group in named}
+    world = replace(small_world, scores={**small_world.scores, "bn-scale": part})
+    problem = replace(problem_of(world, evaluations=24), prior="bn-scale")
+    run = search(AGENTS[name].make(problem, None), world, evaluations=24)
+    assert any(outcome.feasible for outcome in run.flat)
