@@ -1,5 +1,7 @@
 """The box that searches for the masks; it goes on within itself."""
 
+from dataclasses import replace
+
 from onnxprune.compression.asking import opened_for, search_options
 from onnxprune.compression.files import RESULT, SEARCH, SEARCHED
 from onnxprune.compression.work import Work
@@ -46,13 +48,14 @@ def begin(work: Work, opened: Opened) -> RunFolder:
     Raises:
         UsageError: E208, it is damaged, or was made for something else.
     """
-    folder = work.at(SEARCH)
+    folder, asked = work.at(SEARCH), work.base.options
     if not (folder / RECORD).exists():  # killed before it was a run
         clear([folder] if folder.exists() else [])
-        options = search_options(work.base.options, work.asked.agent)
+        options = search_options(asked, work.asked.agent)
         return start(options, folder, work.run.record["argv"], opened=opened)
-    agent = options_of(open_run(folder, COMMAND)).agent
-    return resume(folder, SCHEMA.values(search_options(work.base.options, agent)))
+    began = options_of(open_run(folder, COMMAND))
+    moved = replace(asked, model=began.model)  # wherever the run lies now; the model's sha256 is compared
+    return resume(folder, SCHEMA.values(search_options(moved, began.agent)))
 
 
 def listener_of(work: Work) -> Listener:

@@ -18,7 +18,7 @@ QUICK = (
 )
 KEYS = {
     *("schema", "command", "run", "status", "final", "metric", "rows", "targets", "models", "latency"),
-    *("boxes", "sha256", "search", "warnings"),
+    *("boxes", "sha256", "search", "stages", "warnings"),
 }
 SIGNALLED = """
 import os, signal

@@ -93,6 +93,18 @@ def test_a_stop_in_a_stage_is_saved_and_goes_on(run: RunFolder, finished: RunFol
     assert hashes(run.path, FILES) == hashes(finished.path, FILES)
 
 
+def test_a_run_that_was_moved_goes_on_in_a_later_search(run: RunFolder, finished: RunFolder) -> None:
+    def stop() -> bool:
+        return (run.path / "search/search/episodes.jsonl").exists()
+
+    with pytest.raises(KeyboardInterrupt):
+        compress(run, Listener(stop=stop))
+    assert states(run)["search"] == "running"
+    moved = run.path.rename(run.path.with_name("moved"))
+    continued(moved)
+    assert hashes(moved, FILES) == hashes(finished.path, FILES)
+
+
 def test_what_a_stage_left_is_made_again_where_it_was_changed(finished: RunFolder) -> None:
     before = hashes(finished.path, FILES)
     (finished.path / "stages" / "1" / "final.onnx").write_bytes(b"not what was written")
