@@ -95,9 +95,9 @@ def check_stages(options: CompressOptions) -> None:
             f"--stage-epochs {stages.stage_epochs} are for all stages but the last, and there is only one",
             hint="--stages 3, or --epochs for the training at the end",
         )
-    given = (("--stage-epochs", stages.stage_epochs or None), ("--teacher", training.teacher))
-    for option, value in given:
-        if not training.enabled and value not in (None, ORIGINAL):
+    idle = (("--stage-epochs", stages.stage_epochs, 0), ("--teacher", training.teacher, ORIGINAL))
+    for option, value, default in idle:
+        if value != default and not training.enabled:
             raise UsageError("E201", f"{option} {value} is for training, and --no-distill leaves it out")
 
 

@@ -20,14 +20,13 @@ from onnxprune.compression.checks import (
     check_values,
 )
 from onnxprune.compression.config import SCHEMA, make_options, write_config
-from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, open_run
+from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, STAGES, open_run
 from onnxprune.compression.inputs import counted_by, identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
 from onnxprune.compression.report import report_box
 from onnxprune.compression.searching import search_box
-from onnxprune.compression.stages import FOLDER as STAGES
 from onnxprune.compression.stages import stages_of
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
 from onnxprune.compression.work import Work, at_stage, make_work
@@ -56,15 +55,15 @@ from onnxprune.search.inputs import counting
 PRUNED = ("masks.json", "pruned.onnx")
 MEASURED = "measurement.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
-FIRST = (Box("inspect", (), inspect_box), Box("baseline", (), baseline_box))
-EACH = (  # stage
+BEFORE = (Box("inspect", (), inspect_box), Box("baseline", (), baseline_box))
+STAGE = (
     Box("search", (), search_box, scratch=SEARCH),
     Box("prune", (SEARCHED,), prune_box),
     Box("reconstruct", PRUNED, reconstruct_box, model="reconstructed.onnx"),
     Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box, model="student.onnx", scratch=FOLDER),
     Box("choose", ("masks.json", *MODELS), choose_box),
 )
-LAST = (
+AFTER = (
     Box("measure", ("masks.json", "choice.json", *MODELS), measure_box),
     Box("latency", ("final.onnx",), latency_box),
     Box(
@@ -76,7 +75,7 @@ LAST = (
         report_box,
     ),
 )
-BOXES = (*FIRST, *EACH, *LAST)
+BOXES = (*BEFORE, *STAGE, *AFTER)
 # Of a box that makes the result better but is not needed for it.
 FORGIVEN = {"reconstruct": {"E406", "E802"}, "distill": {"E406", "E508", "E703", "E802"}}
 
@@ -192,12 +191,12 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
 
 def path_of(work: Work) -> Iterator[tuple[Box, Work]]:
     """All boxes in their order, those of each stage with what is at hand there."""
-    yield from ((box, work) for box in FIRST)
+    yield from ((box, work) for box in BEFORE)
     for stage in stages_of(work.options):
         staged = at_stage(work, stage)
-        yield from ((box, staged) for box in EACH)
+        yield from ((box, staged) for box in STAGE)
         if stage.last:
-            yield from ((box, staged) for box in LAST)
+            yield from ((box, staged) for box in AFTER)
 
 
 def require_targets(run: RunFolder) -> None:

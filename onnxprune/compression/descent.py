@@ -109,9 +109,11 @@ class Numbering:
 
 def parents_of(ours: Numbering, theirs: Numbering, keep: Bits) -> Ids:
     """For each channel of the pruned model the original's channel that has the same sites; else `NONE`."""
-    pairs = np.concatenate([np.zeros((2, 0), np.int64), *sites(ours, theirs, keep)], axis=1)
-    child, parent = np.unique(pairs, axis=1)
-    children = np.bincount(parent - NONE, minlength=ours.starts[-1] - NONE)
+    child, parent = np.concatenate([np.zeros((2, 0), np.int64), *sites(ours, theirs, keep)], axis=1)
+    base = ours.starts[-1] - NONE
+    pairs = np.unique((child - NONE) * base + (parent - NONE))  # as one number each: sorted sooner
+    child, parent = pairs // base + NONE, pairs % base + NONE
+    children = np.bincount(parent - NONE, minlength=base)
     parents = np.bincount(child - NONE, minlength=theirs.starts[-1] - NONE)
     sure = (child != NONE) & (parent != NONE)
     sure &= (children[parent - NONE] == 1) & (parents[child - NONE] == 1)

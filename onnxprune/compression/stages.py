@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
+from onnxprune.compression.files import STAGES
 from onnxprune.compression.options import CompressOptions
 from onnxprune.cost import Cost
 from onnxprune.target import Target, parse_target
 from onnxprune.target.bounds import LATENCY, Bound, texts_of
 
-FOLDER = "stages"
 LEFT = ("final.onnx", "masks.json", "choice.json", "prune.json")  # what a stage leaves to later ones
 
 
@@ -40,7 +40,7 @@ class Stage:
     @property
     def folder(self) -> str:
         """Of its files below the run's, with a slash at the end; "" for the last: they are the run's own."""
-        return "" if self.last else f"{FOLDER}/{self.number}/"
+        return "" if self.last else f"{STAGES}/{self.number}/"
 
     @property
     def earlier(self) -> tuple["Stage", ...]:

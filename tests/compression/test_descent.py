@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onnxprune.compression.descent import COUPLED_OTHERWISE, Descent, trace
+from onnxprune.compression.descent import COUPLED_OTHERWISE, NONE, Descent, parents_of, trace
 from onnxprune.groups import Groups, find_groups
 from onnxprune.groups.restrict import restrict
 from onnxprune.masks import Masks
@@ -120,6 +122,25 @@ def test_a_channel_is_traced_to_the_one_that_it_was(tmp_path: Path) -> None:
     total = descent.total({first: np.array([True, False, False, True])})
     assert np.flatnonzero(total[first]).tolist() == [1, 7]
     assert total[second].all()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "found"),
+    [
+        ([(0, 0), (0, 0), (1, 1), (2, 2)], [0, 1, 2]),
+        ([(0, 2), (1, 1), (2, 0), (NONE, NONE)], [2, 1, 0]),
+        ([(0, 0), (1, 0), (1, 1), (2, 2)], [NONE, NONE, 2]),
+        ([(0, 0), (0, NONE), (1, 1), (2, 2)], [NONE, 1, 2]),
+        ([(0, 0), (NONE, 0), (1, 1), (2, 2)], [NONE, 1, 2]),
+        ([(0, 0), (1, 1)], [0, 1, NONE]),
+    ],
+)
+def test_a_channel_has_a_parent_where_all_sites_of_both_say_so(
+    pairs: list[tuple[int, int]], found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxprune.compression.descent.sites", lambda *_: [np.array(pairs).T])
+    three: Any = SimpleNamespace(starts=np.array([0, 3]))
+    assert parents_of(three, three, np.ones(3, bool)).tolist() == found
 
 
 def test_names_may_change_where_a_group_has_one_channel_left(exported_folder: Path, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxprune.compression import CompressOptions, RunFolder, compress, start, summary_of
+from onnxprune.compression import CompressOptions, RunFolder, compress, searching, start, summary_of
 from onnxprune.compression.stages import Stage, between, on_base, stages_of
 from onnxprune.cost import Cost, CostModel, TimedCost
-from onnxprune.errors import OnnxPruneError, RuntimeProblem, UnsupportedError
+from onnxprune.errors import OnnxPruneError, RuntimeProblem, TargetError, UnsupportedError
 from onnxprune.groups import Groups, find_groups
 from onnxprune.masks import Masks, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
@@ -234,6 +234,25 @@ def test_a_search_of_a_later_stage_is_of_what_the_one_before_left(
     assert found["original"]["cost"] == summary_of(run)["stages"][0]["cost"]
     assert found["best"]["cost"] == summary_of(run)["stages"][1]["cost"]
     assert "what the stage before left" in (run.path / "report.md").read_text()
+
+
+def test_a_stage_on_the_way_that_misses_its_bound_goes_on_and_the_last_does_not(
+    compressed: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = searching.search
+
+    def missing(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        raise TargetError("E702", "no candidate met what was asked")
+
+    monkeypatch.setattr(searching, "search", missing)
+    searched = {"search.agent": "random", "search.evaluations": 4, "search.batch": 4}
+    with pytest.raises(TargetError, match="no candidate met"):
+        compressed(**UNTRAINED, **searched)
+    record = read_json(tmp_path / "run" / "run.json")
+    assert record["boxes"]["stages/2/search"]["state"] == "done"
+    assert record["boxes"]["search"]["state"] == "running"
+    assert "E702: no candidate met what was asked; the next stage goes on from it" in record["warnings"]
 
 
 @pytest.mark.parametrize("target", ["latency=40%", "latency=4ms"])
