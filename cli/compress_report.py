@@ -27,8 +27,12 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
         for model in models
     ]
     output.table(headings, rows)
+    for stage in summary["stages"]:
+        output.line(staged(stage, whole["macs"], summary["metric"]))
     if summary["search"] is not None:
-        output.line(searched(summary["search"]))
+        output.line(
+            searched(summary["search"], "the last stage's channels" if summary["stages"] else "channels")
+        )
     for target in summary["targets"]:
         state = "met" if target["met"] else "MISSED"
         told = target.get("measured") or f"{percent(target['share'], 1)} left"
@@ -45,15 +49,25 @@ def print_summary(output: Output, summary: dict[str, Any]) -> None:
     output.line(f"  {final['path']}")
 
 
-def searched(search: dict[str, Any]) -> str:
-    """Who chose the channels, in one line."""
+def staged(stage: dict[str, Any], macs: int, metric: str) -> str:
+    """What a stage came to, in one line."""
+    taught = f", taught by {stage['teacher']}" if stage["teacher"] else ""
+    return (
+        f"stage {stage['stage']}: {percent(stage['cost']['macs'], macs)} of the MACs, "
+        f"{NAMES.get(stage['final'], stage['final'])}{taught}: "
+        f"{metric} {figure(metric, stage['search'])} on the search part"
+    )
+
+
+def searched(search: dict[str, Any], what: str) -> str:
+    """Who chose the channels, in one line; beside the figures of the best those of what it was cut from."""
     metric, best, whole = search["metric"], search["best"], search["original"]
     figures = ", ".join(
         f"{figure(metric, best[split])} of {figure(metric, whole[split])} on the {split} split"
         for split in ("reward", "selection")
         if None not in (best[split], whole[split])
     )
-    return f"channels chosen by {search['agent']}, the best of {search['evaluations']} evaluations: {figures}"
+    return f"{what} chosen by {search['agent']}, the best of {search['evaluations']} evaluations: {figures}"
 
 
 def figure(metric: str, value: float) -> str:

@@ -1,5 +1,6 @@
 """What a compression asks of the search: the agent, its options, and the samples that the run has open."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -111,8 +112,10 @@ def repair_of(options: CompressOptions) -> str:
     return "least-squares" if options.distill.enabled else "none"
 
 
-def opened_for(cost_model: CostModel, parts: Parts, sha256: dict[str, Any]) -> Opened:
+def opened_for(
+    cost_model: CostModel, parts: Parts, sha256: Mapping[str, Any], floors: Mapping[str, int] | None = None
+) -> Opened:
     """What the run has open; the test part is not handed on."""
     own = {name: sha256.get(name) for name in ("model", "data", "init_policy")}
     samples = FitAndSearch(parts.fit, parts.search, parts.told)
-    return Opened(cost_model.groups, samples, own, cost_model)
+    return Opened(cost_model.groups, samples, own, cost_model, floors or {})

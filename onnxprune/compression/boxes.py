@@ -9,109 +9,36 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from onnxprune.calibration.feeds import few_feeds
-from onnxprune.compression.asking import NONE, Asked, asked_agent
 from onnxprune.compression.files import SEARCHED
-from onnxprune.compression.inputs import Parts, counted_by, open_parts, prune_options
-from onnxprune.compression.listener import Listener
-from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.inputs import counted_by
+from onnxprune.compression.work import Work
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
-from onnxprune.data import Samples, choose
-from onnxprune.groups import Groups
-from onnxprune.latency import TimedCostModel, judged
-from onnxprune.latency.run_file import read_table
+from onnxprune.data import Samples
+from onnxprune.latency import judged
 from onnxprune.masks import Masks, load_masks, save_masks
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
 from onnxprune.onnx_file.saving import data_path, save_model
 from onnxprune.pipeline import (
     Chosen,
-    PruneOptions,
+    Pruned,
     add_provenance,
     choose_masks,
-    load_groups,
     measured,
     require_met,
     write_pruned,
 )
 from onnxprune.pruning import prune
 from onnxprune.reconstruction import Method, ReconstructOptions, reconstruct
-from onnxprune.runs.folder import RunFolder, write_json
+from onnxprune.runs.folder import write_json
 from onnxprune.target import reachable, require_reachable
 from onnxprune.verification import VerificationReport, VerifyOptions, require_ok, verify
 
 Feed = Mapping[str, NDArray[Any]]
-PREFERRED = ("obs", "wanda")  # of the criteria, by falling promise
+Function = Callable[[Work], tuple[str, ...]]
 CALIBRATION_BATCH = 50
 PROOF_ROWS = 8
-
-
-@dataclass(frozen=True)
-class Work:
-    """What every box has at hand.
-
-    Attributes:
-        options: Of the run.
-        run: Its folder.
-        groups: Of the original.
-        cost_model: Of the groups; it knows the latency where the target bounds it.
-        parts: The samples.
-        asked: Who chooses the masks.
-        listener: Who is told.
-    """
-
-    options: CompressOptions
-    run: RunFolder
-    groups: Groups
-    cost_model: CostModel
-    parts: Parts
-    asked: Asked
-    listener: Listener
-
-    @property
-    def searched(self) -> bool:
-        return self.asked.agent != NONE
-
-    @property
-    def graph(self) -> Graph:
-        return self.groups.graph
-
-    def at(self, name: str) -> Path:
-        return self.run.path / name
-
-    @property
-    def pruning(self) -> PruneOptions:
-        return prune_options(self.options, self.criterion)
-
-    @property
-    def criterion(self) -> str:
-        """As asked, or the most promising that there is."""
-        wanted = self.options.prune.criterion
-        return next(name for name in PREFERRED if name in CRITERIA) if wanted == "auto" else wanted
-
-    def masks(self) -> Masks:
-        return load_masks(self.at("masks.json"), self.groups)
-
-    def calibration(self) -> Samples:
-        return choose(self.parts.fit, self.options.reconstruct.rows, seed=self.options.seed)
-
-
-def make_work(options: CompressOptions, run: RunFolder, listener: Listener) -> Work:
-    """The model and the samples, opened.
-
-    Raises:
-        ModelError, UnsupportedError, DataError: They cannot be used.
-        UsageError: E208, what was measured of the latency is missing or damaged.
-    """
-    asked = prune_options(options, options.prune.criterion)
-    groups = load_groups(Path(options.model), asked)
-    table = read_table(run, counted_by(options).target)
-    cost_model = CostModel(groups) if table is None else TimedCostModel(groups, table)
-    parts = open_parts(options, groups.graph)
-    return Work(options, run, groups, cost_model, parts, asked_agent(options, parts), listener)
-
-
-Function = Callable[[Work], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -159,7 +86,7 @@ def prune_box(work: Work) -> tuple[str, ...]:
     options, given = work.pruning, work.options.masks is not None
     chosen = searched_masks(work) if work.searched else chosen_masks(work)
     masks = chosen.masks
-    result = write_pruned(work.groups, masks, work.at("pruned.onnx"), samples=proof_of(work), force=True)
+    result = write_cut(work, masks)
     save_masks(work.at("masks.json"), masks, work.groups, align=str(options.constraints.align))
     for check in result.report.skipped:
         work.listener.warn(f"W801: not proven: {check.name}: {check.detail}")
@@ -184,7 +111,8 @@ def prune_box(work: Work) -> tuple[str, ...]:
 
 def searched_masks(work: Work) -> Chosen:
     """The masks that the search has left; measured once more, where the latency is bounded."""
-    return measured(load_masks(work.at(SEARCHED), work.groups), work.groups, work.pruning)
+    own = load_masks(work.at(SEARCHED), work.base.groups)
+    return measured(work.total(own), work.groups, work.pruning)
 
 
 def chosen_masks(work: Work) -> Chosen:
@@ -194,9 +122,37 @@ def chosen_masks(work: Work) -> Chosen:
         require_met(masks, work.groups, work.pruning.target)
         return measured(masks, work.groups, work.pruning)
     feeds = work.calibration().batches(CALIBRATION_BATCH) if needs_data(work.criterion) else None
-    return choose_masks(
-        work.groups, work.pruning, feeds=feeds, cost_model=work.cost_model, tell=work.listener.note
+    chosen = choose_masks(
+        work.base.groups, work.base_pruning, feeds=feeds, cost_model=work.base_cost, tell=work.listener.note
     )
+    if work.base.descent is None:
+        return chosen
+    return measured(work.total(chosen.masks), work.groups, work.pruning)
+
+
+def write_cut(work: Work, masks: Masks) -> Pruned:
+    """pruned.onnx, proven by the law against the model that it is cut from.
+
+    Where that is not the original, what can be proven against the original is proven too.
+
+    Args:
+        work: What is at hand.
+        masks: Of the original.
+
+    Raises:
+        VerificationError: E801; nothing was written.
+    """
+    source, own, out = work.base.groups, work.own(masks), work.at("pruned.onnx")
+    if work.base.descent is None:
+        return write_pruned(source, own, out, samples=proof_of(work), force=True)
+    model = prune(source, own)
+    add_provenance(model, work.graph, masks)
+    options = VerifyOptions(cost=CostModel(source).count(own), prune=prune)
+    report = verify(source.graph, model, masks=own, groups=source, samples=proof_of(work), options=options)
+    require_ok(report)
+    write_changed(work, model, out.name, source=source.graph, masks=masks)
+    count = CostModel(work.groups).count
+    return Pruned(work.groups, masks, count({}), count(masks), report, out)
 
 
 def proof_of(work: Work) -> list[Feed]:
@@ -213,27 +169,31 @@ def reconstruct_box(work: Work) -> tuple[str, ...]:
     masks, settings = work.masks(), work.options.reconstruct
     options = ReconstructOptions(method=cast(Method, settings.method))
     feeds = list(feeds_of(work.calibration(), CALIBRATION_BATCH))
-    model = reconstruct(work.groups, masks, feeds, options=options)
+    source = work.base.groups
+    model = reconstruct(source, work.own(masks), feeds, options=options)
     add_provenance(model, work.graph, masks)
-    report = write_changed(work, model, "reconstructed.onnx", source=work.graph)
+    report = write_changed(work, model, "reconstructed.onnx", source=source.graph, masks=masks)
     document = {"options": asdict(options), "verification": report.to_json()}
     write_json(work.at("reconstruct.json"), document)
     return ("reconstruct.json", *with_weights(work, "reconstructed.onnx"))
 
 
-def write_changed(work: Work, model: ModelProto, name: str, *, source: Graph) -> VerificationReport:
-    """Write a model whose weights were changed after pruning, and prove what can be proven of it.
+def write_changed(
+    work: Work, model: ModelProto, name: str, *, source: Graph, masks: Masks
+) -> VerificationReport:
+    """Write a model whose weights are not the original's, and prove what can be proven of it.
 
     Args:
         work: What is at hand.
         model: To write; its external references are those of `source`.
         name: Of the file.
         source: The model that it was made of.
+        masks: What it keeps of the original.
 
     Raises:
         VerificationError: E801; nothing was written.
     """
-    masks, samples, reports = work.masks(), proof_of(work), []
+    samples, reports = proof_of(work), []
 
     def check(written: Path) -> None:
         options = VerifyOptions(cost=CostModel(work.groups).count(masks), prune=prune, retrained=True)

@@ -12,6 +12,7 @@ from onnxprune.compression.asking import NONE, PREFERRED, asked_agent, opened_fo
 from onnxprune.compression.config import values_of
 from onnxprune.compression.inputs import Parts, prune_options
 from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.teaching import ORIGINAL, TEACHERS
 from onnxprune.cost import CostModel
 from onnxprune.criteria import CRITERIA
 from onnxprune.errors import DataError, UsageError
@@ -30,6 +31,8 @@ from onnxprune.target import require_reachable
 # Key of the configuration, flag, least value.
 LEAST = (
     ("samples", "--samples", 1),
+    ("stages.count", "--stages", 1),
+    ("stages.stage_epochs", "--stage-epochs", 0),
     ("search.evaluations", "--evaluations", 1),
     ("search.batch", "--search-batch", 1),
     ("search.reward_rows", "--reward-rows", 1),
@@ -52,6 +55,7 @@ def check_values(options: CompressOptions) -> None:
         if value is not None and not value >= least:  # also what is no number
             raise UsageError("E201", f"{option} {value:g}: must be at least {least}")
     check_one_chooses(options)
+    check_stages(options)
     agent = options.search.agent
     if agent != NONE:
         check_search_values(search_options(options, PREFERRED[0] if agent == "auto" else agent))
@@ -80,6 +84,23 @@ def check_one_chooses(options: CompressOptions) -> None:
         )
 
 
+def check_stages(options: CompressOptions) -> None:
+    """Raises: UsageError: E201, an option that has nothing to do in so many stages, or without training."""
+    stages, training = options.stages, options.distill
+    if stages.count > 1 and options.masks is not None:
+        raise UsageError("E201", f"--masks are there already; --stages {stages.count} would choose them")
+    if stages.stage_epochs and stages.count == 1:
+        raise UsageError(
+            "E201",
+            f"--stage-epochs {stages.stage_epochs} are for all stages but the last, and there is only one",
+            hint="--stages 3, or --epochs for the training at the end",
+        )
+    idle = (("--stage-epochs", stages.stage_epochs, 0), ("--teacher", training.teacher, ORIGINAL))
+    for option, value, default in idle:
+        if value != default and not training.enabled:
+            raise UsageError("E201", f"{option} {value} is for training, and --no-distill leaves it out")
+
+
 def check_searching(
     options: CompressOptions, cost_model: CostModel, parts: Parts, sha256: dict[str, Any]
 ) -> None:
@@ -104,6 +125,7 @@ def named(options: CompressOptions) -> Iterator[tuple[str, str, tuple[str, ...]]
     yield "--allocation", options.prune.allocation, ("auto", *ALLOCATIONS)
     yield "--agent", options.search.agent, ("auto", NONE, *AGENTS)
     yield "--reconstruct-method", options.reconstruct.method, METHODS
+    yield "--teacher", options.distill.teacher, TEACHERS
 
 
 def check_reach(options: CompressOptions, groups: Groups) -> None:
@@ -111,12 +133,20 @@ def check_reach(options: CompressOptions, groups: Groups) -> None:
 
     Raises:
         TargetError: E701, no masks meet it; E702, those that are given do not.
-        UsageError: E206, they cannot be read, or are of another model.
+        UsageError: E206, they cannot be read, or are of another model; E201, more stages than steps to go.
     """
     asked = prune_options(options, options.prune.criterion)
     if options.masks is not None:
         require_met(load_masks(Path(options.masks), groups), groups, asked.target)
     require_reachable(CostModel(groups), target=asked.target.counted, constraints=asked.constraints)
+    finest, stages = asked.constraints.finest(), options.stages.count
+    steps = sum(len(finest.rungs(group)) - 1 for group in groups.prunable)
+    if stages > max(1, steps):
+        raise UsageError(
+            "E201",
+            f"--stages {stages}: the model can lose channels {steps} times at most, at {finest}",
+            hint="fewer stages; two to five are usual",
+        )
 
 
 def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:

@@ -1,15 +1,17 @@
 """The whole path, box by box, in a folder where it can stop at any moment and go on.
 
 inspect -> baseline -> search -> prune -> reconstruct -> distill -> choose -> measure -> latency -> report
+
+From search to choose once for each stage, from the model that the stage before left.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onnxprune.compression.boxes import Box, Work, inspect_box, make_work, prune_box, reconstruct_box
+from onnxprune.compression.boxes import Box, inspect_box, prune_box, reconstruct_box
 from onnxprune.compression.checks import (
     check_distinct,
     check_parts,
@@ -18,14 +20,16 @@ from onnxprune.compression.checks import (
     check_values,
 )
 from onnxprune.compression.config import SCHEMA, make_options, write_config
-from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, open_run
+from onnxprune.compression.files import COMMAND, OURS, RESULT, SEARCH, SEARCHED, STAGES, open_run
 from onnxprune.compression.inputs import counted_by, identity, open_parts, prune_options
 from onnxprune.compression.judging import baseline_box, choose_box, latency_box, measure_box
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import FREE_ON_RESUME, CompressOptions
 from onnxprune.compression.report import report_box
 from onnxprune.compression.searching import search_box
+from onnxprune.compression.stages import stages_of
 from onnxprune.compression.training import FOLDER, check_training, distill_box, require_torch
+from onnxprune.compression.work import Work, at_stage, make_work
 from onnxprune.errors import OnnxPruneError, TargetError
 from onnxprune.latency import Step, ignore
 from onnxprune.latency.run_file import write_table
@@ -51,14 +55,15 @@ from onnxprune.search.inputs import counting
 PRUNED = ("masks.json", "pruned.onnx")
 MEASURED = "measurement.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx")
-BOXES = (
-    Box("inspect", (), inspect_box),
-    Box("baseline", (), baseline_box),
+BEFORE = (Box("inspect", (), inspect_box), Box("baseline", (), baseline_box))
+STAGE = (
     Box("search", (), search_box, scratch=SEARCH),
     Box("prune", (SEARCHED,), prune_box),
     Box("reconstruct", PRUNED, reconstruct_box, model="reconstructed.onnx"),
     Box("distill", (*PRUNED, "reconstructed.onnx"), distill_box, model="student.onnx", scratch=FOLDER),
     Box("choose", ("masks.json", *MODELS), choose_box),
+)
+AFTER = (
     Box("measure", ("masks.json", "choice.json", *MODELS), measure_box),
     Box("latency", ("final.onnx",), latency_box),
     Box(
@@ -70,6 +75,7 @@ BOXES = (
         report_box,
     ),
 )
+BOXES = (*BEFORE, *STAGE, *AFTER)
 # Of a box that makes the result better but is not needed for it.
 FORGIVEN = {"reconstruct": {"E406", "E802"}, "distill": {"E406", "E508", "E703", "E802"}}
 
@@ -171,15 +177,26 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     work = make_work(options, run, listener)
     require_same(run, identity(options, work.graph))
     with locked(run.path), recorded(run):
-        clear(half_written(run.path))
+        folders = (run.path, *(run.path / STAGES).glob("*"))
+        clear(entry for folder in folders for entry in half_written(folder))
         write_config(run.path / CONFIG, options)
         if work.parts.told:
             listener.note(work.parts.told)
         for warning in work.graph.warnings:
             listener.warn(warning)
-        for box in BOXES:
-            step(box, work)
+        for box, staged in path_of(work):
+            step(box, staged)
     require_targets(run)
+
+
+def path_of(work: Work) -> Iterator[tuple[Box, Work]]:
+    """All boxes in their order, those of each stage with what is at hand there."""
+    yield from ((box, work) for box in BEFORE)
+    for stage in stages_of(work.options):
+        staged = at_stage(work, stage)
+        yield from ((box, staged) for box in STAGE)
+        if stage.last:
+            yield from ((box, staged) for box in AFTER)
 
 
 def require_targets(run: RunFolder) -> None:
@@ -207,23 +224,24 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
 
 def step(box: Box, work: Work) -> None:
     """Do a box, or leave it where it is done, in place."""
-    run, listener = work.run, work.listener
-    if run.finished(box.name, box.reads):
-        listener.box(box.name, "kept" if run.box(box.name)["state"] == "done" else "skipped")
+    run, listener, name, read = work.run, work.listener, work.named(box.name), work.reads(box.reads)
+    if run.finished(name, read):
+        listener.box(name, "kept" if run.box(name)["state"] == "done" else "skipped")
         return
-    reads = run.hashes(box.reads)
-    if box.scratch and run.box(box.name).get("reads") != reads:
-        clear([run.path / box.scratch])
+    work.at("").mkdir(parents=True, exist_ok=True)
+    reads = run.hashes(read)
+    if box.scratch and run.box(name).get("reads") != reads:
+        clear([work.at(box.scratch)])
     began = time.monotonic()
-    listener.box(box.name, "running")
-    run.set_box(box.name, state="running", started=now(), reads=reads)
+    listener.box(name, "running")
+    run.set_box(name, state="running", started=now(), reads=reads)
     state, why, names = attempt(box, work)
     if state == "skipped" and box.model:
-        clear([run.path / box.model, data_path(run.path / box.model)])
+        clear([work.at(box.model), data_path(work.at(box.model))])
     seconds = round(time.monotonic() - began, 2)
-    outputs = run.hashes(names)
-    run.set_box(box.name, state=state, why=why, ended=now(), seconds=seconds, reads=reads, outputs=outputs)
-    listener.box(box.name, state)
+    outputs = run.hashes(map(work.named, names))
+    run.set_box(name, state=state, why=why, ended=now(), seconds=seconds, reads=reads, outputs=outputs)
+    listener.box(name, state)
 
 
 def attempt(box: Box, work: Work) -> tuple[str, str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from onnxprune.runs.folder import CONFIG, LOG, RunFolder
 
 COMMAND = "compress"
 SEARCH = "search"  # folder of the search, a run of its own
+STAGES = "stages"  # folder of all stages but the last
 SEARCHED, RESULT = f"{SEARCH}/masks.json", f"{SEARCH}/search.json"
 MODELS = ("pruned.onnx", "reconstructed.onnx", "student.onnx", "final.onnx")
 OURS = (
@@ -20,6 +21,7 @@ OURS = (
         "latency.json",
         "report.md",
         "distill",
+        STAGES,
         SEARCH,
     ),
     *MODELS,

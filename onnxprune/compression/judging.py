@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from onnxprune.compression.boxes import Work, with_weights
+from onnxprune.compression.boxes import with_weights
 from onnxprune.compression.candidates import Bench, best_of, make_bench, present
+from onnxprune.compression.work import Work
 from onnxprune.cost import CostModel
 from onnxprune.data import Samples
 from onnxprune.errors import DataError
@@ -50,7 +51,7 @@ def baseline_box(work: Work) -> tuple[str, ...]:
 def choose_box(work: Work) -> tuple[str, ...]:
     """choice.json, final.onnx and verify.json: the candidate with the best figure on the search part."""
     judge = bench_of(work, work.parts.search)
-    found = {name: judge.measure(path) for name, path in present(work.run.path).items()}
+    found = {name: judge.measure(path) for name, path in present(work.at("")).items()}
     scores = {name: measured.metrics[judge.metric.name] for name, measured in found.items()}
     best = best_of(scores, judge.metric)
     graph = load_graph(work.at(f"{best}.onnx"))
@@ -72,7 +73,7 @@ def verifications(work: Work) -> dict[str, Any]:
     return {
         name: read_json(work.at(source))["verification"]
         for name, source in sources.items()
-        if name in present(work.run.path)
+        if name in present(work.at(""))
     }
 
 
@@ -82,7 +83,7 @@ def measure_box(work: Work) -> tuple[str, ...]:
     original = judge.measure_original()
     tell(work, original)
     models = {"original": model_document(work, work.graph, original)}
-    for name, path in present(work.run.path).items():
+    for name, path in present(work.at("")).items():
         models[name] = model_document(work, load_graph(path, shapes=work.pruning.shapes), judge.measure(path))
     document = {
         "metric": judge.metric.name,

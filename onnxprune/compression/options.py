@@ -59,6 +59,19 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
+class StageSettings:
+    """In how many steps the model comes down to the target; see stages.py.
+
+    Attributes:
+        count: Of the stages; each searches, prunes, repairs and trains what the one before left.
+        stage_epochs: Of the training at the end of each stage but the last; 0: these are repaired alone.
+    """
+
+    count: int = 1
+    stage_epochs: int = 0
+
+
+@dataclass(frozen=True)
 class ReconstructSettings:
     """The repair without training.
 
@@ -80,11 +93,13 @@ class DistillSettings:
     Attributes:
         enabled: Whether it is done at all.
         required: A model that cannot be trained is an error, not a warning.
+        teacher: original, or best: the best model so far, where it scores higher on the search part.
         augment: Names by commas, or none; None for what fits the input.
     """
 
     enabled: bool = True
     required: bool = False
+    teacher: str = "original"
     loss: str = "auto"
     alpha: float = 0.5
     temperature: float = 4.0
@@ -142,6 +157,7 @@ class CompressOptions:
         shape: NAME:1,3,224,224, extents of free inputs.
         seed: Of every random choice.
         images: How uint8 images become inputs.
+        stages: How often search, prune, reconstruct and distill are done.
         search, prune, reconstruct, distill, measure: The boxes.
     """
 
@@ -157,6 +173,7 @@ class CompressOptions:
     images: ImageText = field(default_factory=ImageText)
     prune: PruneSettings = field(default_factory=PruneSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
+    stages: StageSettings = field(default_factory=StageSettings)
     reconstruct: ReconstructSettings = field(default_factory=ReconstructSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
@@ -168,6 +185,7 @@ SECTIONS: dict[str, type] = {
     "images": ImageText,
     "prune": PruneSettings,
     "search": SearchSettings,
+    "stages": StageSettings,
     "reconstruct": ReconstructSettings,
     "distill": DistillSettings,
     "measure": MeasureSettings,

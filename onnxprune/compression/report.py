@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from onnxprune.compression.boxes import Work
 from onnxprune.compression.summary import summary_of
+from onnxprune.compression.work import Work
 from onnxprune.runs.folder import Document, read_json, write_text
 
 FRACTIONS = ("top1", "top5", "agreement")
@@ -27,6 +27,7 @@ def lines_of(work: Work) -> Iterator[str]:
     yield ""
     yield from verdict(summary)
     yield from models_table(summary)
+    yield from stages(summary)
     yield from search(summary, record)
     yield from keep_ratios(work)
     yield from training(work)
@@ -73,6 +74,30 @@ def models_table(summary: Document) -> Iterator[str]:
     )
 
 
+def stages(summary: Document) -> Iterator[str]:
+    """How the model came down to the target, where that took more than one stage."""
+    if not summary["stages"]:
+        return
+    whole, metric = summary["models"][0], summary["metric"]
+    yield "## Stages"
+    yield ""
+    yield from table(
+        ["stage", "MACs", "params", "bytes", "left by", f"{metric} (search)", "taught by"],
+        [
+            [
+                str(stage["stage"]),
+                *(f"{100 * stage['cost'][q] / max(1, whole[q]):.1f} %" for q in ("macs", "params", "bytes")),
+                NAMES.get(stage["final"], stage["final"]),
+                figure(metric, stage["search"]),
+                stage["teacher"] or NO_FIGURE,
+            ]
+            for stage in summary["stages"]
+        ],
+    )
+    yield "Each stage set out from what the one before left; all else in this report is of the last one."
+    yield ""
+
+
 def search(summary: Document, record: Document) -> Iterator[str]:
     """Who chose the channels, and what the choice was worth where it was made."""
     found = summary["search"]
@@ -90,14 +115,14 @@ def search(summary: Document, record: Document) -> Iterator[str]:
         f"the best of {found['evaluations']} evaluations ({found['distinct']} different masks) is {came}."
     )
     yield ""
-    splits = found["splits"]
+    splits, set_out = found["splits"], "what the stage before left" if summary["stages"] else "original"
     names = (f"reward split ({splits['reward']} samples)", f"selection split ({splits['selection']})")
     rows = [
         [
             name,
             *(NO_FIGURE if model[s] is None else figure(metric, model[s]) for s in ("reward", "selection")),
         ]
-        for name, model in (("original", found["original"]), ("best, lightly repaired", best))
+        for name, model in ((set_out, found["original"]), ("best, lightly repaired", best))
     ]
     yield from table(["", *(f"{metric}, {name}" for name in names)], rows)
     for target in found["targets"]:
@@ -141,7 +166,8 @@ def training(work: Work) -> Iterator[str]:
     chosen = found["best_epoch"]
     which = f"weights of epoch {chosen}" if chosen else "no epoch was better than the weights it started from"
     averaged = ", averaged over steps" if found["averaged"] else ""
-    yield f"Started from `{found['started_from']}`; kept: {which}{averaged}."
+    teacher = "the original" if found["teacher"] == "original" else f"what {found['teacher']} left"
+    yield f"Started from `{found['started_from']}`, taught by {teacher}; kept: {which}{averaged}."
     yield ""
     metric = found["metric"]
     rows = [

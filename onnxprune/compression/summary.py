@@ -3,6 +3,7 @@
 from typing import Any
 
 from onnxprune.compression.files import RESULT
+from onnxprune.compression.stages import Stage
 from onnxprune.runs.folder import Document, RunFolder, read_json
 
 
@@ -24,6 +25,7 @@ def summary_of(run: RunFolder) -> dict[str, Any]:
         "rows": base["rows"],
         "targets": measured["targets"],
         "search": searched(run),
+        "stages": staged(run, measured["metric"]),
         "models": models_of(base, choice, measured, latency),
         "latency": {
             "ratio": compared["wall_ratio"] if compared["cpu_ratio"] is None else compared["cpu_ratio"],
@@ -58,6 +60,31 @@ def searched(run: RunFolder) -> dict[str, Any] | None:
         **{key: found["history"][key] for key in ("evaluations", "distinct", "failed", "seconds")},
         "original": {key: found["original"][key] for key in ("reward", "selection")},
         "best": {key: found["best"][key] for key in ("reward", "selection", "episode", "note")},
+    }
+
+
+def staged(run: RunFolder, metric: str) -> list[dict[str, Any]]:
+    """What each stage came to; [] where there was only one.
+
+    Raises:
+        UsageError: E208, a file of one is missing.
+    """
+    count = run.record["options"].get("stages.count", 1)
+    stages = (Stage(number, count) for number in range(1, count + 1) if count > 1)
+    return [stage_document(run, stage, metric) for stage in stages]
+
+
+def stage_document(run: RunFolder, stage: Stage, metric: str) -> dict[str, Any]:
+    folder = run.path / stage.folder
+    pruned, choice = (read_json(folder / f"{name}.json") for name in ("prune", "choice"))
+    trained = run.box(f"{stage.folder}distill").get("state") == "done"
+    return {
+        "stage": stage.number,
+        "targets": pruned["targets"],
+        "cost": pruned["after"],
+        "final": choice["final"],
+        "search": choice["search"][choice["final"]][metric],
+        "teacher": read_json(folder / "distill.json")["teacher"] if trained else None,
     }
 
 

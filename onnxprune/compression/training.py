@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from onnxprune.compression.boxes import Work, with_weights, write_changed
+from onnxprune.compression.boxes import with_weights, write_changed
 from onnxprune.compression.options import CompressOptions, DistillSettings
+from onnxprune.compression.teaching import BEST, teacher_of
+from onnxprune.compression.work import Work
 from onnxprune.errors import RuntimeProblem, UsageError
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.runs.folder import write_json
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions
 
 FOLDER = "distill"
-OWN = ("enabled", "required", "augment")  # fields that `DistillOptions` has not, or in another form
+OWN = (
+    "enabled",
+    "required",
+    "teacher",
+    "augment",
+)  # fields that `DistillOptions` has in another form, or not
 
 
 def require_torch() -> None:
@@ -62,6 +69,7 @@ def learning_options(settings: DistillSettings, *, seed: int, rows: int) -> "Dis
 
     names = {field.name for field in fields(settings)} - set(OWN)
     values = {name: getattr(settings, name) for name in names}
+    values["switch_teacher"] = settings.teacher == BEST
     values["batch"] = max(1, min(settings.batch, rows // max(1, settings.accumulate)))
     augment = settings.augment
     given = None if augment is None else augment.replace(" ", "").split(",")
@@ -72,7 +80,7 @@ def learning_options(settings: DistillSettings, *, seed: int, rows: int) -> "Dis
 
 
 def distill_box(work: Work) -> tuple[str, ...]:
-    """student.onnx: the best model so far, trained to give what the original gives.
+    """student.onnx: the stage's best model so far, trained to give what the teacher gives.
 
     Raises:
         KeyboardInterrupt: A stop was asked for; the checkpoint is written.
@@ -88,15 +96,21 @@ def distill_box(work: Work) -> tuple[str, ...]:
         work.listener.note(epoch_line(row, options.epochs))
 
     hooks = Hooks(note=work.listener.note, epoch=told, stop=work.listener.stop)
-    folder = work.at(FOLDER)
+    folder, teacher = work.at(FOLDER), teacher_of(work)
     with hearing(work):
         try:
-            result = distill(work.graph, student, TrainingData(fit, search), options, run=folder, hooks=hooks)
+            data = TrainingData(fit, search)
+            result = distill(teacher.graph, student, data, options, run=folder, hooks=hooks)
         except Stopped:
             raise KeyboardInterrupt from None
     trained = load_graph(result.path)
-    report = write_changed(work, trained.model, "student.onnx", source=trained)
-    document = {"started_from": started_from, **summary(result), "verification": report.to_json()}
+    report = write_changed(work, trained.model, "student.onnx", source=trained, masks=work.masks())
+    document = {
+        "started_from": started_from,
+        "teacher": teacher.name,
+        **summary(result),
+        "verification": report.to_json(),
+    }
     write_json(work.at("distill.json"), document)
     return ("distill.json", *with_weights(work, "student.onnx"))
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from onnxprune.compression.boxes import chosen_masks, make_work, proof_of
+from onnxprune.compression.boxes import chosen_masks, proof_of
 from onnxprune.compression.listener import Listener
 from onnxprune.compression.options import CompressOptions
+from onnxprune.compression.work import make_work
 from onnxprune.pipeline import write_pruned
 from onnxprune.runs.folder import RunFolder
 

@@ -1,7 +1,8 @@
 """What a search reads, opened and checked: nothing that can be known at once may come up after hours."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,14 @@ class Opened:
         parts: Of the samples.
         sha256: As `identity` gives it.
         cost_model: Of the groups; it knows the latency where the target bounds it.
+        floors: Least numbers of channels of single groups, by name, where `min_keep` is not of this model.
     """
 
     groups: Groups
     parts: FitAndSearch
     sha256: dict[str, Any]
     cost_model: CostModel
+    floors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Inputs:
         selection: Others, on which the best few are compared at the end.
         metric: What accuracy is.
         cost_model: Of the groups.
+        constraints: As asked for, before they are settled.
     """
 
     options: SearchOptions
@@ -86,6 +90,7 @@ class Inputs:
     selection: Samples
     metric: Metric
     cost_model: CostModel
+    constraints: Constraints
 
     @property
     def calibration(self) -> Samples:
@@ -155,7 +160,8 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
     require_labels(metric, search, "search", groups.graph)
     if metric.name not in METRICS:
         load_callable(metric.name, code="E506")
-    return Inputs(options, groups, fit, reward, selection, metric, opened.cost_model)
+    constraints = replace(prune_options(options).constraints, floors=opened.floors)
+    return Inputs(options, groups, fit, reward, selection, metric, opened.cost_model, constraints)
 
 
 def prune_options(options: SearchOptions) -> PruneOptions:
@@ -211,7 +217,7 @@ def make_problem(inputs: Inputs) -> Problem:
         TargetError: E701, no masks meet the target; states the reachable minimum.
     """
     options, groups = inputs.options, inputs.groups
-    asked, cost_model = prune_options(options), inputs.cost_model
+    target, cost_model = prune_options(options).target, inputs.cost_model
 
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
@@ -220,8 +226,8 @@ def make_problem(inputs: Inputs) -> Problem:
 
     return Problem(
         cost_model,
-        asked.target,
-        settle(cost_model, target=asked.target, constraints=asked.constraints),
+        target,
+        settle(cost_model, target=target, constraints=inputs.constraints),
         scores,
         prior=prior_of(options),
         evaluations=options.evaluations,

@@ -12,7 +12,7 @@ from onnxprune.latency import judged
 from onnxprune.masks import masks_hash, save_masks
 from onnxprune.runs.folder import RunFolder, read_json, write_bytes, write_json
 from onnxprune.search.history import History
-from onnxprune.search.inputs import Inputs, prune_options
+from onnxprune.search.inputs import Inputs
 from onnxprune.search.selection import Finalist, Selection, figure_of
 from onnxprune.target import reachable
 
@@ -48,7 +48,6 @@ def write_result(run: RunFolder, found: Found) -> None:
     sign = inputs.metric.sign
     for name in (MASKS, ARRAYS):
         save_masks(run.path / name, best.masks, inputs.groups, align=str(problem.constraints.align))
-    asked = prune_options(inputs.options).constraints
     write_json(
         run.path / RESULT,
         {
@@ -62,7 +61,7 @@ def write_result(run: RunFolder, found: Found) -> None:
             "lower_is_better": sign < 0,
             "splits": splits(inputs, found.history),
             "original": {"cost": vars(problem.whole), **found.originals},
-            "reachable": vars(reachable(problem.cost_model, asked)),
+            "reachable": vars(reachable(problem.cost_model, inputs.constraints)),
             "best": finalist_document(best, sign),
             "targets": judged(problem.target, problem.whole, best.cost, best.confirmed),
             "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],

@@ -24,6 +24,7 @@ SIZES = {
 }
 TIMES = {"us": 10**3, "ms": 10**6, "s": 10**9}
 UNITS = {"macs": COUNTS, "params": COUNTS, "bytes": SIZES, "latency": TIMES}
+THOUSANDS = {"macs": "K", "params": "K", "bytes": "KB", "latency": "us"}
 EXAMPLES = {"macs": "20M", "params": "1.2M", "bytes": "600KiB", "latency": "4ms"}
 FORM = re.compile(r"\s*(?P<quantity>[a-z_]+)\s*=\s*(?P<amount>\d+\.?\d*|\.\d+)\s*(?P<unit>%|[a-z]*)\s*")
 
@@ -133,6 +134,23 @@ def parse_bound(text: str) -> Bound:
 def name_of(quantity: str) -> str:
     """What a user calls a quantity."""
     return next((name for name, own in NAMES.items() if own == quantity), quantity)
+
+
+def texts_of(target: Target) -> tuple[str, ...]:
+    """What a user would write for the bounds; `parse_target` reads it, exact for whole numbers.
+
+    >>> texts_of(Target((Bound("macs", Fraction(1234567), False), Bound("latency_ns", Fraction(1, 3), True))))
+    ('macs=1234.567K', 'latency=33.3333333%')
+    """
+    return tuple(map(text_of, target.bounds))
+
+
+def text_of(bound: Bound) -> str:
+    name = name_of(bound.quantity)
+    if bound.relative:
+        return f"{name}={float(bound.amount * 100):.7f}%"
+    whole, amount = divmod(floor(bound.amount), 1000)
+    return f"{name}={whole}.{amount:03d}{THOUSANDS[name]}"
 
 
 def amount_text(quantity: str, amount: int) -> str:

@@ -24,11 +24,13 @@ class Constraints:
             them is aligned, and so is their sum unless one of them is kept whole at an odd count.
         min_keep: Below 1 a fraction of each group's channels, from 1 on a number of channels.
         steps: Another step for single groups, by group name.
+        floors: Another least number of channels for single groups, by group name.
     """
 
     align: Alignment = field(default_factory=lambda: resolve_align("auto"))
     min_keep: float = 0.1
     steps: Mapping[str, int] = field(default_factory=dict)
+    floors: Mapping[str, int] = field(default_factory=dict)
 
     def finer(self) -> "Constraints | None":
         """The same with the next finer alignment; None where there is none."""
@@ -59,7 +61,9 @@ class Constraints:
         return ladder(first, group.channels, unit)
 
     def least(self, group: Group) -> int:
-        """The fewest channels that `min_keep` allows, before alignment."""
+        """The fewest channels that `floors` or `min_keep` allow, before alignment."""
+        if group.name in self.floors:
+            return min(group.channels, self.floors[group.name])
         share = self.min_keep * group.channels if self.min_keep < 1 else self.min_keep
         return min(group.channels, max(1, ceil(share - 1e-9)))
 

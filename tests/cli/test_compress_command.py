@@ -18,7 +18,7 @@ QUICK = (
 )
 KEYS = {
     *("schema", "command", "run", "status", "final", "metric", "rows", "targets", "models", "latency"),
-    *("boxes", "sha256", "search", "warnings"),
+    *("boxes", "sha256", "search", "stages", "warnings"),
 }
 SIGNALLED = """
 import os, signal
@@ -70,6 +70,23 @@ def test_the_json_document_has_every_part(cli: Cli, model: Path, samples: Path, 
             assert key in entry
     assert document["boxes"]["distill"]["state"] == "skipped"
     assert document["boxes"]["distill"]["why"] == "not asked for"
+
+
+def test_a_target_is_come_down_to_in_stages_from_the_command_line_and_from_a_file(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "a"
+    staged = ("--stages", "2", "--stage-epochs", "1", "--teacher", "best", "--json", tmp_path / "a.json")
+    ran = cli("compress", model, "-o", run, "--data", samples, *QUICK, *staged)
+    assert ran.code == 0, ran.err
+    assert "[stages/1/distill] ..." in ran.err
+    for words in ("stage 1: ", "stage 2: ", ", taught by original: top1 ", "target macs=60%: met"):
+        assert words in ran.out
+    told = json.loads((tmp_path / "a.json").read_text())["stages"]
+    assert [stage["stage"] for stage in told] == [1, 2]
+    assert cli("verify", model, run / "final.onnx", "--masks", run / "masks.json", "--retrained").code == 0
+    again = cli("compress", "-o", tmp_path / "b", "--config", run / "config.toml")
+    assert (run / "final.onnx").read_bytes() == (tmp_path / "b" / "final.onnx").read_bytes(), again.err
 
 
 def test_a_configuration_is_read_and_the_command_line_goes_before(

@@ -13,10 +13,10 @@ import pytest
 from onnxprune import search as searches
 from onnxprune.compression import CompressOptions, Listener, RunFolder, compress, resume, start, summary_of
 from onnxprune.compression.asking import asked_agent, repair_of, search_options
-from onnxprune.compression.boxes import make_work
 from onnxprune.compression.compress import options_of
 from onnxprune.compression.inputs import open_parts
-from onnxprune.compression.searching import begin
+from onnxprune.compression.searching import begin, opened_by
+from onnxprune.compression.work import make_work
 from onnxprune.errors import DataError, OnnxPruneError, RuntimeProblem, TargetError, UsageError
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks, masks_hash
@@ -230,13 +230,14 @@ def test_who_evaluates_may_change_and_what_is_learned_may_not(
 ) -> None:
     pytest.importorskip("distributed")
     again = resume(finished.path, {"search.scheduler": "tcp://10.0.0.5:8786", "search.workers": 2})
-    options = searches.options_of(begin(make_work(options_of(again), again, Listener())))
+    work = make_work(options_of(again), again, Listener())
+    options = searches.options_of(begin(work, opened_by(work)))
     assert (options.scheduler, options.workers) == ("tcp://10.0.0.5:8786", 2)
     with pytest.raises(UsageError, match=r"made for search.freeze_encoder False, got True"):
         resume(finished.path, {"search.freeze_encoder": True})
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RuntimeProblem, match="distributed is not installed"):
-        begin(make_work(options_of(again), again, Listener()))
+        begin(work, opened_by(work))
 
 
 def test_a_scheduler_that_cannot_be_asked_is_told_before_there_is_a_run(
