@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions
 
 FOLDER = "distill"
-OWN = (
-    "enabled",
-    "required",
-    "teacher",
-    "augment",
-)  # fields that `DistillOptions` has in another form, or not
+# Fields that `DistillOptions` has not, or in another form.
+OWN = ("enabled", "required", "teacher", "augment")
 
 
 def require_torch() -> None:
