@@ -122,6 +122,7 @@ def chosen_masks(work: Work) -> Chosen:
         require_met(masks, work.groups, work.pruning.target)
         return measured(masks, work.groups, work.pruning)
     feeds = work.calibration().batches(CALIBRATION_BATCH) if needs_data(work.criterion) else None
+    work.tell_base()
     chosen = choose_masks(
         work.base.groups, work.base_pruning, feeds=feeds, cost_model=work.base_cost, tell=work.listener.note
     )

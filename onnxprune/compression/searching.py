@@ -22,6 +22,7 @@ def search_box(work: Work) -> tuple[str, ...]:
     """
     if work.asked.limits:
         work.listener.warn(work.asked.why)
+    work.tell_base()
     opened = opened_by(work)
     run = begin(work, opened)
     clear([work.at(SEARCHED)])  # the end is done again where it was not recorded: who knows what it holds

@@ -148,6 +148,14 @@ class Work:
             return TimedCostModel(self.base.groups, table)
         return counting(self.base.groups, asked)
 
+    def tell_base(self) -> None:
+        """Tell what a later stage counts from: another model than the original."""
+        if self.base.descent is not None:
+            left, target = self.stage.earlier[-1].number, " ".join(self.base.options.target)
+            self.listener.note(
+                f"  from here on the original is what stage {left} left, and {target} of it asked"
+            )
+
     def total(self, own: Masks) -> Masks:
         """Masks of the model that is pruned as masks of the original."""
         descent = self.base.descent

@@ -7,7 +7,7 @@ import numpy as np
 from onnxprune.data import Batch, Samples
 from onnxprune.data.callables import is_callable_spec
 from onnxprune.errors import DataError, UsageError
-from onnxprune.measurement.metrics import METRICS
+from onnxprune.measurement.metrics import METRICS, not_whole
 from onnxprune.onnx_file import Graph
 
 LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse"})
@@ -113,6 +113,9 @@ def require_labels(metric: Metric, samples: Samples, part: str, graph: Graph) ->
 def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> None:
     """Raises: DataError: E503, the first labels are no classes of this model."""
     hint = "--metric agreement needs none"
+    broken = None if batch.labels is None else not_whole(batch.labels)
+    if broken is not None:
+        raise DataError("E503", f"{source}: label {broken:g} is no class", hint=hint)
     if metric.name == "top1" and not are_classes(batch):
         raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
     if batch.labels is None or not gives_classes(graph):

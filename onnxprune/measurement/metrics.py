@@ -121,11 +121,9 @@ def _among_best(batch: Compared, count: int) -> Rows:
 def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """(N, positions) classes that fit scores (N, positions, classes)."""
     given = np.asarray(batch.labels)
-    broken = given[given != np.floor(given)] if given.dtype.kind == "f" else given[:0]
-    if broken.size:
-        raise DataError(
-            "E503", f"label {broken.flat[0]:g} is no class", hint="--metric mse or agreement needs no labels"
-        )
+    broken = not_whole(given)
+    if broken is not None:
+        raise DataError("E503", f"label {broken:g} is no class", hint="--metric agreement needs no labels")
     labels = given.astype(np.int64).reshape(len(scores), -1)
     if labels.shape[1] != scores.shape[1]:
         raise DataError("E503", f"{labels.shape[1]} labels a row for {scores.shape[1]} predictions a row")
@@ -133,6 +131,14 @@ def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError("E503", f"labels {labels.min()} to {labels.max()} for a model of {classes} classes")
     return labels
+
+
+def not_whole(labels: Array) -> float | None:
+    """The first label that is no whole number; None where all are."""
+    if labels.dtype.kind != "f":
+        return None
+    broken = labels[labels != np.floor(labels)]
+    return float(broken[0]) if broken.size else None
 
 
 def _mean(figures: Array) -> Rows:

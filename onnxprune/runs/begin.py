@@ -88,9 +88,16 @@ def options_again(
         free: Keys that may change.
 
     Raises:
-        UsageError: E208, another one is not what it was.
+        UsageError: E208, another one is not what it was, or the run is of a version with other options.
     """
     made_for = schema.restored(run.record["options"])
+    unknown = [name for name in schema.keys if name not in made_for]
+    if unknown:
+        raise UsageError(
+            "E208",
+            f"{run.path}: another version made this run, one without {unknown[0]}",
+            hint="finish it with the version that run.json names, or start a new run",
+        )
     options = located(schema.make({**made_for, **given}))
     again = schema.values(options)
     fixed = [{k: v for k, v in values.items() if k not in free} for values in (made_for, again)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from onnxprune.agents.types import Agent, Candidate, Figures, Problem
 from onnxprune.environment.rewards import violation
-from onnxprune.errors import DataError
+from onnxprune.errors import DataError, UsageError
 from onnxprune.masks import masks_hash
 from onnxprune.search.history import PATIENCE, Episode, History, Scored, pack
 from onnxprune.search.journal import Journal, Saved
@@ -77,13 +77,21 @@ class Loop:
         """Go on from the checkpoint, in place; begin where there is none.
 
         Raises:
-            UsageError: E208, it is damaged.
+            UsageError: E208, it is damaged, or of another version of the agent.
         """
         saved = self.journal.resume(self.history)
         if saved is None:
             self.journal.begin()
             return
-        self.agent.restore(saved.agent)
+        try:
+            self.agent.restore(saved.agent)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(
+                "E208",
+                f"{self.journal.folder}: the agent cannot go on from this checkpoint",
+                cause=f"another version wrote it ({type(error).__name__}: {error})",
+                hint="finish the run with the version that run.json names, or start a new one",
+            ) from error
         self.updates, self._before, self.scoring_s = saved.updates, saved.elapsed_s, saved.scoring_s
 
     def run(self) -> History:

@@ -265,16 +265,18 @@ def test_every_kind_of_episode_runs(small_world: World, episode: str, constraint
 def test_it_goes_on_bit_for_bit_from_its_state(
     small_world: World, options: GatPpoOptions, tmp_path: Path
 ) -> None:
-    problem = problem_of(small_world, evaluations=64)
+    problem = problem_of(small_world, evaluations=192)
     straight, stopped, resumed = (GatPpo(problem, options) for _ in range(3))
-    whole = search(straight, small_world, batches=4).batches
-    search(stopped, small_world, batches=2)
+    whole = search(straight, small_world, batches=9).batches
+    search(stopped, small_world, batches=6)
     torch.save(stopped.state(), tmp_path / "state.pt")
     search(stopped, small_world, batches=1)  # what comes later must not reach into the state
     resumed.restore(torch.load(tmp_path / "state.pt", weights_only=True))
-    rest = search(resumed, small_world, batches=2).batches
+    rest = search(resumed, small_world, batches=3).batches
     hashes = [[masks_hash(c.masks) for c in batch] for batch in rest]
-    assert hashes == [[masks_hash(c.masks) for c in batch] for batch in whole[2:]]
+    assert hashes == [[masks_hash(c.masks) for c in batch] for batch in whole[6:]]
+    drawn = [any(c.note == "neighbour" for c in batch) for batch in (*whole[:6], *rest)]
+    assert (any(drawn[:6]) and any(drawn[6:])) == (options.episode == "one-shot")
 
 
 def test_failed_outcomes_are_survived(world: World, problem: Problem) -> None:

@@ -55,6 +55,17 @@ def test_labels_of_the_test_part_beyond_the_classes_are_refused(
     assert "labels 0 to 7 for a model of 5 classes" in error.message
 
 
+@pytest.mark.parametrize("label", [1.5, np.nan])
+def test_labels_that_are_no_whole_numbers_are_refused(
+    label: float, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.zeros((8, 3, 8, 8), np.float32), labels=np.full(8, label))
+    error = refused(model, samples, tmp_path / "run", test=str(other), measure__metric="top5")
+    assert error.code == "E503"
+    assert f"other.npz: label {label:g} is no class" in error.message
+
+
 def test_a_copy_of_the_samples_is_no_test_part(model: Path, samples: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.npz"
     copy.write_bytes(samples.read_bytes())

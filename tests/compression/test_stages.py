@@ -204,8 +204,13 @@ def test_one_stage_is_the_run_without_the_option(
     assert summary_of(one)["stages"] == []
 
 
-def test_the_least_share_is_of_the_original(compressed: Callable[..., RunFolder], groups: Groups) -> None:
-    run = compressed(**UNTRAINED, **{"prune.min_keep": "50%", "target": ("macs=32%",)})
+@pytest.mark.parametrize(
+    "how", [{}, {"search.agent": "random", "search.evaluations": 8}], ids=["chosen", "searched"]
+)
+def test_the_least_share_is_of_the_original(
+    how: dict[str, Any], compressed: Callable[..., RunFolder], groups: Groups
+) -> None:
+    run = compressed(**UNTRAINED, **{"prune.min_keep": "50%", "target": ("macs=32%",)}, **how)
     *_, last = masks_of(run, groups)
     assert all(bits.sum() >= 0.5 * len(bits) for bits in last.values())
     assert any(bits.sum() == 0.5 * len(bits) for bits in last.values())
@@ -266,6 +271,27 @@ def test_a_bound_on_the_latency_is_come_down_to_in_stages(
     assert last["targets"][0]["target"] == target
     assert last["targets"][0]["met"]
     assert last["targets"][0]["share"] <= 0.4
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"search.agent": "random", "search.evaluations": 4}], ids=["chosen", "searched"]
+)
+def test_a_later_stage_is_asked_for_the_rest_of_the_way_from_what_was_measured(
+    how: dict[str, Any], compressed: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def share_of(groups: Groups) -> Callable[[Masks], float]:
+        """In proportion to the MACs, so that shares of shares multiply as times do."""
+        model = CostModel(groups)
+        return lambda masks: model.count(masks).macs / model.count({}).macs
+
+    stand_in(monkeypatch, tmp_path / "cache", share_of)
+    asked = {"target": ("latency=40%",), "stages.count": 2, "reconstruct.method": "bias"}
+    run = compressed(**UNTRAINED, **asked, **how)
+    left = 40 / read_json(run.path / "stages/1/prune.json")["latency"]["ratio"]
+    assert left > 41
+    assert f"what stage 1 left, and latency={left:.7f}% of it asked" in (run.path / "log.txt").read_text()
+    if how:
+        assert f'target = ["latency={left:.7f}%"]' in (run.path / "search/config.toml").read_text()
 
 
 # --- what is refused --------------------------------------------------------------------------------

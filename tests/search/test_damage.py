@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxprune.agents.controls import Control
+from onnxprune.agents.types import State
 from onnxprune.errors import DataError, UsageError
 from onnxprune.search import Listener, resume, search, start
 from tests.compression.conftest import write_samples
@@ -81,6 +83,7 @@ REFUSED: dict[str, tuple[str, Damage]] = {
     "no status": ("E208", record(lambda r: r.pop("status"))),
     "no argv": ("E208", record(lambda r: r.pop("argv"))),
     "option of another type": ("E208", record(lambda r: r["options"].update(evaluations="x"))),  # type: ignore[attr-defined]
+    "an option that is new": ("E208", record(lambda r: r["options"].pop("evaluations"))),  # type: ignore[attr-defined]
     "unknown option": ("E208", record(lambda r: r["options"].update(no_such=1))),  # type: ignore[attr-defined]
     "a folder in the way": ("E203", a_folder),
     "a file in the way": ("E203", a_file),
@@ -103,6 +106,20 @@ def test_damage_that_matters_is_told(
     with pytest.raises(UsageError) as caught:
         search(resume(run, {}))
     assert caught.value.code == code
+
+
+def test_a_checkpoint_of_another_version_of_the_agent_is_told(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copytree(made[1], tmp_path / "run")
+
+    def restore(self: Control, state: State) -> None:
+        raise KeyError("neighbours")
+
+    monkeypatch.setattr(Control, "restore", restore)
+    with pytest.raises(UsageError, match=r"another version wrote it \(KeyError: 'neighbours'\)") as caught:
+        search(resume(run, {}))
+    assert caught.value.code == "E208"
 
 
 @pytest.mark.parametrize("damage", HARMLESS.values(), ids=list(HARMLESS))
