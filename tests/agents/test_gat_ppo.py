@@ -228,11 +228,14 @@ def test_it_ends_with_no_less_than_every_allocation_of_the_prior(world: World, p
     assert agent.opening == []
 
 
-@pytest.mark.parametrize("options", [QUICK, SMALL], ids=["mlp", "gat"])
-def test_it_learns(world: World, options: GatPpoOptions) -> None:
+@pytest.mark.parametrize(
+    ("options", "seeds"),
+    [pytest.param(QUICK, 2, id="mlp", marks=pytest.mark.slow), pytest.param(SMALL, 1, id="gat")],
+)
+def test_it_learns(world: World, options: GatPpoOptions, seeds: int) -> None:
     """Better than where it began, and than as many random masks."""
     evaluations = 160
-    for seed in range(2):
+    for seed in range(seeds):
         problem = problem_of(world, evaluations=evaluations, seed=seed)
         run = search(GatPpo(problem, options), world, evaluations=evaluations)
         other = search(AGENTS["random"].make(problem, None), world, evaluations=evaluations)

@@ -63,17 +63,23 @@ def test_without_the_prior_all_channels_are_swapped_alike(world: World) -> None:
     assert places_of_what_goes(by_prior=True) > places_of_what_goes(by_prior=False) + 0.05
 
 
-def test_the_search_takes_them_up_and_is_better_for_it(world: World) -> None:
+@pytest.mark.parametrize("neighbours", [0, 256])
+def test_the_search_takes_up_new_ones(neighbours: int, world: World) -> None:
+    problem = problem_of(world, evaluations=80)
+    run = search(GatPpo(problem, replace(QUICK, neighbours=neighbours)), world, evaluations=80)
+    notes = [candidate.note for batch in run.batches for candidate in batch]
+    assert ("neighbour" in notes) == (neighbours > 0)
+    hashes = [masks_hash(candidate.masks) for batch in run.batches for candidate in batch]
+    assert len(set(hashes)) == len(hashes)
+
+
+@pytest.mark.slow
+def test_a_search_is_better_for_them(world: World) -> None:
     best = {}
     for neighbours in (0, 256):
         problem = problem_of(world, evaluations=256)
         agent = GatPpo(problem, replace(QUICK, neighbours=neighbours))
-        run = search(agent, world, evaluations=256)
-        notes = [candidate.note for batch in run.batches for candidate in batch]
-        assert ("neighbour" in notes) == (neighbours > 0)
-        hashes = [masks_hash(candidate.masks) for batch in run.batches for candidate in batch]
-        assert len(set(hashes)) == len(hashes)
-        best[neighbours] = run.best()
+        best[neighbours] = search(agent, world, evaluations=256).best()
     assert best[256] > best[0]
 
 

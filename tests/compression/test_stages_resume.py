@@ -62,8 +62,17 @@ def states(run: RunFolder) -> dict[str, str]:
     return {name: box["state"] for name, box in boxes.items()}
 
 
+OFTEN = {"in the first training", "between the stages", "in the last search"}  # the others run with --slow
+
+
 @posix
-@pytest.mark.parametrize(("box", "owner", "name", "call"), DEATHS.values(), ids=list(DEATHS))
+@pytest.mark.parametrize(
+    ("box", "owner", "name", "call"),
+    [
+        pytest.param(*death, id=when, marks=[] if when in OFTEN else pytest.mark.slow)
+        for when, death in DEATHS.items()
+    ],
+)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     box: str, owner: str, name: str, call: int, run: RunFolder, finished: RunFolder
 ) -> None:
