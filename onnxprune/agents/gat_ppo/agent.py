@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 OPENING = ("uniform", "global", "global-max", "isomorphic", "shallow", "deep", "absolute", "per-mac")
 SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
 DEFAULT = GatPpoOptions()
+SAMPLED, NEIGHBOUR = "sampled", "neighbour"
 LEAST_NOISE = 1e-3
 LEAST_KNOWN = 16  # outcomes, before the critic is asked
 WIDENINGS, WIDER = 6, 1.5  # of the noise, where all that was drawn is known
@@ -66,7 +67,8 @@ class GatPpo(Agent):
         self.generator = torch.Generator().manual_seed(problem.seed)
         self.unit: float | None = None  # what makes shares of the accuracies, once enough are known
         self.judge = self.judge_in(1.0)
-        self.elites = Elites(problem.order, options.elites)
+        self.elites = Elites(problem.order, options.elites)  # of the policy's own, to be imitated
+        self.best = Elites(problem.order, options.elites)  # of all, to be changed a little
         self.critic = Critic(problem.order, options.memory)
         self.seen: set[str] = set()  # hashes of what was told
         self.told = 0
@@ -119,7 +121,7 @@ class GatPpo(Agent):
         """What to evaluate; known masks again only where wider noise gives no others."""
         for _ in range(WIDENINGS):
             pool = self.pool(count)
-            if chosen := self.choose([candidate.masks for candidate in pool], count):
+            if chosen := self.choose(pool, count):
                 break
             self.policy.noise *= WIDER
         self.chosen = chosen or list(range(min(count, len(pool))))
@@ -129,9 +131,9 @@ class GatPpo(Agent):
         """What may be evaluated: the episodes of a new walk, and where the critic can tell, neighbours."""
         self.walk = self.walked(max(count, self.imagined))
         many = self.options.neighbours if self.imagined else 0
-        near = self.neighbours.near(self.elites, many, unit=self.unit or 1.0)
-        drawn = [Candidate(episode.masks(), "sampled") for episode in self.walk.episodes]
-        return drawn + [Candidate(masks, "neighbour") for masks in near]
+        near = self.neighbours.near(self.best, many, unit=self.unit or 1.0)
+        drawn = [Candidate(episode.masks(), SAMPLED) for episode in self.walk.episodes]
+        return drawn + [Candidate(masks, NEIGHBOUR) for masks in near]
 
     @property
     def imagined(self) -> int:
@@ -143,17 +145,25 @@ class GatPpo(Agent):
         """So many episodes."""
         return roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
 
-    def choose(self, pool: Sequence[Masks], count: int) -> list[int]:
-        """Which to evaluate: new ones, the critic's favourites among them where it knows enough."""
-        keys = [masks_hash(masks) for masks in pool]
+    def choose(self, pool: Sequence[Candidate], count: int) -> list[int]:
+        """Which to evaluate: new ones, the critic's favourites among them where it knows enough.
+
+        Of neighbours no larger a part than what has gone by of the search: else they would leave the policy
+        no time to find how much each group keeps.
+        """
+        keys = [masks_hash(candidate.masks) for candidate in pool]
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         new = np.array([first[key] == index and key not in self.seen for index, key in enumerate(keys)])
         fit = self.critic.fit() if self.imagined else None
         if fit is None:
             return [int(index) for index in np.flatnonzero(new)[:count]]
         normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
-        bits = np.stack([self.problem.order.join(masks) for masks in pool])
-        return distinct_best(self.critic.draws(fit, bits, normals), new, count)
+        bits = np.stack([self.problem.order.join(candidate.masks) for candidate in pool])
+        draws = self.critic.draws(fit, bits, normals)
+        own = np.array([candidate.note == SAMPLED for candidate in pool])
+        first = distinct_best(draws, new & own, count - round(count * self.elapsed))
+        new[first] = False
+        return first + distinct_best(draws[len(first) :], new, count - len(first))
 
     def dream(self) -> None:
         """Learn from episodes that the critic alone judges, in place."""
@@ -179,7 +189,9 @@ class GatPpo(Agent):
             if outcome.accuracy is not None and isfinite(outcome.accuracy):
                 self.critic.add(self.problem.order.join(candidate.masks), outcome.accuracy, outcome.rows)
                 if outcome.feasible and not outcome.given_up:
-                    self.elites.add(candidate.masks, outcome.accuracy)
+                    self.best.add(candidate.masks, outcome.accuracy)
+                    if candidate.note != NEIGHBOUR:
+                        self.elites.add(candidate.masks, outcome.accuracy)
         self.settle_unit()
         figures = {"reward": float(np.mean(rewards))}
         if self.opening:
@@ -230,7 +242,12 @@ class GatPpo(Agent):
 
     def falling(self, floor: float) -> float:
         """From 1 at the first evaluation to `floor` at the last."""
-        return floor + (1 - floor) * max(0.0, 1 - self.told / max(1, self.problem.evaluations))
+        return floor + (1 - floor) * (1 - self.elapsed)
+
+    @property
+    def elapsed(self) -> float:
+        """What has gone by of the search, as a share of its evaluations."""
+        return min(1.0, self.told / max(1, self.problem.evaluations))
 
     def elite(self) -> Elite | None:
         """The best masks so far; None where none are imitated."""
@@ -260,6 +277,7 @@ class GatPpo(Agent):
                 "unit": self.unit,
                 "judge": self.judge.state(),
                 "elites": self.elites.state(),
+                "best": self.best.state(),
                 "critic": self.critic.state(),
                 "seen": sorted(self.seen),
                 "told": self.told,
@@ -282,6 +300,7 @@ class GatPpo(Agent):
         self.judge = self.judge_in(self.unit or 1.0)
         self.judge.restore(state["judge"])
         self.elites.restore(state["elites"])
+        self.best.restore(state["best"])
         self.critic.restore(state["critic"])
         self.seen = set(state["seen"])
         self.told = int(state["told"])
