@@ -247,8 +247,9 @@ class Model:
         splits = self.splits
         options = case.options(self.path, self.settings, FULL if full else LIGHT)
         fit = splits.full if full else splits.light
-        counting = CostModel(self.groups)
-        return Inputs(options, self.groups, fit, splits.reward, splits.selection, self.metric, counting)
+        counting, constraints = CostModel(self.groups), prune_options(options).constraints
+        judged = (splits.reward, splits.selection, self.metric)
+        return Inputs(options, self.groups, fit, *judged, counting, constraints)
 
     def facts(self, case: Case) -> Record:
         """What a record was made for."""
