@@ -12,7 +12,7 @@ from tests.cli.conftest import Cli
 from tests.onnx_file.damage import damaged_copies
 from tests.onnx_file.small_models import BUILDERS, nested
 
-COPIES = 100  # of each model
+COPIES = 60  # of each model
 FAULTS = {3, 4, 7}  # a damaged model, nothing to prune in what is left, a target out of reach
 
 

@@ -39,7 +39,7 @@ def test_every_agent_comes_down_in_stages(agent: str, model: Path, samples: Path
 
 
 @pytest.mark.parametrize(
-    "network", ["vision_transformer", pytest.param("encoder_gated", marks=pytest.mark.slow)]
+    "network", [pytest.param("vision_transformer", marks=pytest.mark.slow), "encoder_gated"]
 )
 def test_a_transformer_comes_down_in_stages(network: str, exported_folder: Path, tmp_path: Path) -> None:
     """Without labels: judged by how near it comes to the original."""

@@ -42,7 +42,7 @@ DEATHS = {
     "before the results": "import onnxprune.study.studying as m; m.write_results = die",
 }
 
-QUICK = ("within a search", "before anything is trained")
+QUICK = ("within a search",)
 
 
 def records(run: RunFolder) -> list[dict[str, object]]:
