@@ -161,7 +161,7 @@ class GatPpo(Agent):
         bits = np.stack([self.problem.order.join(candidate.masks) for candidate in pool])
         draws = self.critic.draws(fit, bits, normals)
         own = np.array([candidate.note == SAMPLED for candidate in pool])
-        first = distinct_best(draws, new & own, count - round(count * self.elapsed))
+        first = distinct_best(draws, new & own, count - round(count * min(1.0, 2 * self.elapsed)))
         new[first] = False
         return first + distinct_best(draws[len(first) :], new, count - len(first))
 
