@@ -73,6 +73,19 @@ def test_the_search_takes_up_new_ones(neighbours: int, world: World) -> None:
     assert len(set(hashes)) == len(hashes)
 
 
+def test_the_policy_has_its_time_and_imitates_its_own_masks(world: World) -> None:
+    problem = problem_of(world, evaluations=96)
+    agent = GatPpo(problem, QUICK)
+    run, told = search(agent, world, evaluations=96), 0
+    for batch in run.batches:
+        near = sum(candidate.note == "neighbour" for candidate in batch)
+        assert near <= round(len(batch) * min(1.0, 2 * told / 96))
+        told += len(batch)
+    notes = {masks_hash(c.masks): c.note for batch in run.batches for c in batch}
+    assert "neighbour" not in {notes[key] for key in agent.elites.found}
+    assert max(accuracy for accuracy, _ in agent.best.found.values()) == run.best()
+
+
 @pytest.mark.slow
 def test_a_search_is_better_for_them(world: World) -> None:
     best = {}

@@ -1,6 +1,6 @@
 """gat-ppo: proposes masks by a policy that looks at the whole graph, and learns from their accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from math import isfinite
 from pathlib import Path
@@ -10,6 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onnxprune.agents.gat_ppo.beginning import (
+    OPENING,
+    allocated,
+    blank,
+    deviations,
+    look,
+    opening,
+    optimizer_of,
+)
 from onnxprune.agents.gat_ppo.critic import Critic, distinct_best
 from onnxprune.agents.gat_ppo.elites import Elites, boundary_logits
 from onnxprune.agents.gat_ppo.graph import hetero_data, wiring_of
@@ -21,17 +30,12 @@ from onnxprune.agents.gat_ppo.transfer import carried, weights_of
 from onnxprune.agents.gat_ppo.update import Batch, Elite, advantages, standardised, update
 from onnxprune.agents.policy_file import load_weights
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
-from onnxprune.allocation import allocate
 from onnxprune.environment import Episode, EpisodeOptions, Judge, RewardOptions, Task
-from onnxprune.errors import OnnxPruneError
 from onnxprune.masks import Masks, masks_hash
-from onnxprune.observation import ObservationGraph, observe
 
 Floats = NDArray[np.float64]
-OPENING = ("uniform", "global", "global-max", "isomorphic", "shallow", "deep", "absolute", "per-mac")
-SEEN = ("l1", "group-l2", "fpgm", "bn-scale", "wanda", "obs")  # criteria among the channels' features
 DEFAULT = GatPpoOptions()
-LEAST_NOISE = 1e-3
+SAMPLED, NEIGHBOUR = "sampled", "neighbour"
 LEAST_KNOWN = 16  # outcomes, before the critic is asked
 WIDENINGS, WIDER = 6, 1.5  # of the noise, where all that was drawn is known
 USUAL_SPREAD = 0.05  # interquartile range of the first accuracies, where these are shares
@@ -66,7 +70,8 @@ class GatPpo(Agent):
         self.generator = torch.Generator().manual_seed(problem.seed)
         self.unit: float | None = None  # what makes shares of the accuracies, once enough are known
         self.judge = self.judge_in(1.0)
-        self.elites = Elites(problem.order, options.elites)
+        self.elites = Elites(problem.order, options.elites)  # of the policy's own, to be imitated
+        self.best = Elites(problem.order, options.elites)  # of all, to be changed a little
         self.critic = Critic(problem.order, options.memory)
         self.seen: set[str] = set()  # hashes of what was told
         self.told = 0
@@ -119,7 +124,7 @@ class GatPpo(Agent):
         """What to evaluate; known masks again only where wider noise gives no others."""
         for _ in range(WIDENINGS):
             pool = self.pool(count)
-            if chosen := self.choose([candidate.masks for candidate in pool], count):
+            if chosen := self.choose(pool, count):
                 break
             self.policy.noise *= WIDER
         self.chosen = chosen or list(range(min(count, len(pool))))
@@ -129,9 +134,9 @@ class GatPpo(Agent):
         """What may be evaluated: the episodes of a new walk, and where the critic can tell, neighbours."""
         self.walk = self.walked(max(count, self.imagined))
         many = self.options.neighbours if self.imagined else 0
-        near = self.neighbours.near(self.elites, many, unit=self.unit or 1.0)
-        drawn = [Candidate(episode.masks(), "sampled") for episode in self.walk.episodes]
-        return drawn + [Candidate(masks, "neighbour") for masks in near]
+        near = self.neighbours.near(self.best, many, unit=self.unit or 1.0)
+        drawn = [Candidate(episode.masks(), SAMPLED) for episode in self.walk.episodes]
+        return drawn + [Candidate(masks, NEIGHBOUR) for masks in near]
 
     @property
     def imagined(self) -> int:
@@ -143,17 +148,25 @@ class GatPpo(Agent):
         """So many episodes."""
         return roll_out(self.policy, self.problem, self.episode, self.active(count), self.generator)
 
-    def choose(self, pool: Sequence[Masks], count: int) -> list[int]:
-        """Which to evaluate: new ones, the critic's favourites among them where it knows enough."""
-        keys = [masks_hash(masks) for masks in pool]
+    def choose(self, pool: Sequence[Candidate], count: int) -> list[int]:
+        """Which to evaluate: new ones, the critic's favourites among them where it knows enough.
+
+        Neighbours are all of a batch from half of the search on, and before that no larger a part than twice
+        what has gone by: the policy needs its time to find how much each group keeps.
+        """
+        keys = [masks_hash(candidate.masks) for candidate in pool]
         first = {key: index for index, key in reversed(list(enumerate(keys)))}
         new = np.array([first[key] == index and key not in self.seen for index, key in enumerate(keys)])
         fit = self.critic.fit() if self.imagined else None
         if fit is None:
             return [int(index) for index in np.flatnonzero(new)[:count]]
         normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
-        bits = np.stack([self.problem.order.join(masks) for masks in pool])
-        return distinct_best(self.critic.draws(fit, bits, normals), new, count)
+        bits = np.stack([self.problem.order.join(candidate.masks) for candidate in pool])
+        draws = self.critic.draws(fit, bits, normals)
+        sampled = np.array([candidate.note == SAMPLED for candidate in pool])
+        own = distinct_best(draws, new & sampled, count - round(count * min(1.0, 2 * self.elapsed)))
+        new[own] = False
+        return own + distinct_best(draws[len(own) :], new, count - len(own))
 
     def dream(self) -> None:
         """Learn from episodes that the critic alone judges, in place."""
@@ -179,7 +192,9 @@ class GatPpo(Agent):
             if outcome.accuracy is not None and isfinite(outcome.accuracy):
                 self.critic.add(self.problem.order.join(candidate.masks), outcome.accuracy, outcome.rows)
                 if outcome.feasible and not outcome.given_up:
-                    self.elites.add(candidate.masks, outcome.accuracy)
+                    self.best.add(candidate.masks, outcome.accuracy)
+                    if candidate.note != NEIGHBOUR:
+                        self.elites.add(candidate.masks, outcome.accuracy)
         self.settle_unit()
         figures = {"reward": float(np.mean(rewards))}
         if self.opening:
@@ -230,7 +245,12 @@ class GatPpo(Agent):
 
     def falling(self, floor: float) -> float:
         """From 1 at the first evaluation to `floor` at the last."""
-        return floor + (1 - floor) * max(0.0, 1 - self.told / max(1, self.problem.evaluations))
+        return floor + (1 - floor) * (1 - self.elapsed)
+
+    @property
+    def elapsed(self) -> float:
+        """What has gone by of the search, as a share of its evaluations."""
+        return min(1.0, self.told / max(1, self.problem.evaluations))
 
     def elite(self) -> Elite | None:
         """The best masks so far; None where none are imitated."""
@@ -260,6 +280,7 @@ class GatPpo(Agent):
                 "unit": self.unit,
                 "judge": self.judge.state(),
                 "elites": self.elites.state(),
+                "best": self.best.state(),
                 "critic": self.critic.state(),
                 "seen": sorted(self.seen),
                 "told": self.told,
@@ -282,6 +303,7 @@ class GatPpo(Agent):
         self.judge = self.judge_in(self.unit or 1.0)
         self.judge.restore(state["judge"])
         self.elites.restore(state["elites"])
+        self.best.restore(state["best"])
         self.critic.restore(state["critic"])
         self.seen = set(state["seen"])
         self.told = int(state["told"])
@@ -291,55 +313,3 @@ class GatPpo(Agent):
 def bits_of(walk: Walk) -> NDArray[np.bool_]:
     """(E, C) of the masks of all episodes."""
     return np.stack([episode.bits for episode in walk.episodes])
-
-
-def look(problem: Problem) -> ObservationGraph:
-    """The observation, with every criterion that the problem can give; the others are marked as missing."""
-    scores: dict[str, Mapping[str, Floats]] = {}
-    for name in SEEN:
-        try:
-            scores[name] = problem.scores(name)
-        except OnnxPruneError:
-            scores[name] = {}
-    return observe(problem.groups, problem.cost_model, scores)
-
-
-def blank(problem: Problem) -> ObservationGraph:
-    """The observation without what any criterion says: the same features, all of theirs missing."""
-    return observe(problem.groups, problem.cost_model, {name: {} for name in SEEN})
-
-
-def opening(problem: Problem) -> list[Candidate]:
-    """Distinct masks that the allocations make of the prior."""
-    found: dict[str, Candidate] = {}
-    for how in OPENING:
-        masks = allocated(problem, how)
-        found.setdefault(masks_hash(masks), Candidate(masks, f"{problem.prior} {how}"))
-    return list(found.values())
-
-
-def allocated(problem: Problem, how: str) -> Masks:
-    """What an allocation makes of the prior."""
-    scores, bounds = problem.prior_scores(), problem.target
-    return allocate(scores, problem.cost_model, target=bounds, constraints=problem.constraints, how=how)
-
-
-def optimizer_of(policy: Policy, options: GatPpoOptions) -> torch.optim.Optimizer:
-    """Adam over the network, the encoder only where it is not frozen, and over this model's own biases."""
-    network = policy.network
-    if options.freeze_encoder:
-        network.encoder.requires_grad_(requires_grad=False)
-    general = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": general, "lr": options.network_rate},
-        {"params": [policy.group_bias, policy.log_std], "lr": options.group_rate},
-        {"params": [policy.channel_bias], "lr": options.channel_rate},
-    ]
-    return torch.optim.Adam(groups, eps=1e-5)
-
-
-def deviations(task: Task, options: GatPpoOptions) -> Tensor:
-    """(G,) of the groups' shifts at the start, as shares of their channels."""
-    steps = [float(np.median(np.diff(rungs))) / rungs[-1] if len(rungs) > 1 else 0.0 for rungs in task.rungs]
-    shares = np.maximum(options.group_noise, options.step_noise * np.array(steps))
-    return torch.tensor(np.maximum(shares, LEAST_NOISE), dtype=torch.float32)

@@ -28,8 +28,9 @@ class GatPpoOptions:
         imagined: Episodes that are drawn for every batch and judged by the critic (see critic.py): its
             favourites are evaluated, and the policy learns from all; 0: every episode is evaluated.
             In one-shot episodes only.
-        neighbours: Swaps of channels in the best masks so far, judged beside these episodes. From those that
-            are evaluated the policy learns by imitation alone.
+        neighbours: Swaps of channels in the best masks so far, judged beside these episodes. The policy does
+            not learn from them, and keeps the time to find how much each group keeps: of a batch they are
+            at most twice the part that has gone by of the search.
         dreams: Updates on imagined episodes alone, before every batch.
         memory: Outcomes that the critic remembers.
         ratio: "bit": the probability ratio of every bit is clipped by itself; "joint": their product.
