@@ -9,7 +9,7 @@ VENV ?= .venv
 # make demo TORCH= goes without torch, and so without distillation and the agent that learns
 TORCH_INDEX ?=
 TORCH ?= torch
-PYTEST_ARGS ?= --numprocesses=auto
+PYTEST_ARGS ?= --numprocesses=auto --dist=worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP_INSTALL = $(VENV)/bin/python -m pip install -c constraints.txt

@@ -142,6 +142,7 @@ def start(folder: Path, *, out: str) -> subprocess.Popen[str]:
     return running
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_a_stopped_and_a_killed_run_resume_to_what_an_unbroken_one_gives(cli: Cli, folder: Path) -> None:
     stopped = start(folder, out="stopped")
