@@ -192,7 +192,7 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
 def path_of(work: Work) -> Iterator[tuple[Box, Work]]:
     """All boxes in their order, those of each stage with what is at hand there."""
     yield from ((box, work) for box in BEFORE)
-    for stage in stages_of(work.options):
+    for stage in stages_of(work.options.stages.count):
         staged = at_stage(work, stage)
         yield from ((box, staged) for box in STAGE)
         if stage.last:

@@ -66,9 +66,8 @@ class Stage:
         return replace(options, target=texts_of(target), distill=training)
 
 
-def stages_of(options: CompressOptions) -> tuple[Stage, ...]:
-    """All of them, in their order."""
-    count = options.stages.count
+def stages_of(count: int) -> tuple[Stage, ...]:
+    """So many, in their order."""
     return tuple(Stage(number, count) for number in range(1, count + 1))
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from onnxprune.compression.files import RESULT
-from onnxprune.compression.stages import Stage
+from onnxprune.compression.stages import Stage, stages_of
 from onnxprune.runs.folder import Document, RunFolder, read_json
 
 
@@ -70,8 +70,7 @@ def staged(run: RunFolder, metric: str) -> list[dict[str, Any]]:
         UsageError: E208, a file of one is missing.
     """
     count = run.record["options"].get("stages.count", 1)
-    stages = (Stage(number, count) for number in range(1, count + 1) if count > 1)
-    return [stage_document(run, stage, metric) for stage in stages]
+    return [stage_document(run, stage, metric) for stage in stages_of(count)] if count > 1 else []
 
 
 def stage_document(run: RunFolder, stage: Stage, metric: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_bounds_fall_from_stage_to_stage_and_never_below_the_target(
 def test_the_last_stage_is_asked_for_what_the_user_wrote() -> None:
     asked = CompressOptions("m.onnx", "d.npz", ("macs=29%", "params=1.2k"))
     staged = replace(asked, stages=replace(asked.stages, count=2, stage_epochs=4))
-    first, last = (stage.options(staged, WHOLE) for stage in stages_of(staged))
+    first, last = (stage.options(staged, WHOLE) for stage in stages_of(staged.stages.count))
     assert last == staged
     assert (first.distill.epochs, first.distill.enabled) == (4, True)
     assert first.target != staged.target
