@@ -32,12 +32,6 @@ class Elites:
         best = sorted(held.items(), key=lambda item: -item[1][0])
         self.found = dict(best[: self.most])
 
-    @property
-    def best(self) -> Masks | None:
-        """The best of all."""
-        first = next(iter(self.found.values()), None)
-        return None if first is None else self.order.split(first[1])
-
     def rows(self) -> NDArray[np.float32]:
         """(K, C) bits."""
         return np.stack([bits for _, bits in self.found.values()]).astype(np.float32)
