@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onnxprune.data.labels import class_labels
 from onnxprune.data.samples import Samples
 from onnxprune.distillation.augmentation import Augmentation, Draws, on, pick_images
 from onnxprune.distillation.losses import Targets
@@ -84,7 +85,8 @@ def read_rows(samples: Samples, names: Sequence[str]) -> Rows:
         raise DataError("E508", f"{samples.source}: no samples in this part", hint="give more samples")
     inputs = tuple(filled[name].whole() for name in names)
     whole = np.concatenate(labels) if labels else None
-    return Rows(inputs, whole_numbers(whole, len(inputs[0])))
+    classes = class_labels(whole, len(inputs[0]))
+    return Rows(inputs, None if classes is None else torch.from_numpy(classes))
 
 
 class Filled:
@@ -150,13 +152,6 @@ def check_finite(value: NDArray[Any], where: str, first: int) -> None:
         if bad.any():
             row = first + int(np.argwhere(bad)[0][0])
             raise DataError("E503", f"{where}: row {row} holds nan or infinity", hint="leave such rows out")
-
-
-def whole_numbers(labels: NDArray[np.generic] | None, rows: int) -> Tensor | None:
-    """Labels that can be classes, else None: one whole number a row."""
-    if labels is None or labels.size != rows or labels.dtype.kind not in "iub":
-        return None
-    return torch.from_numpy(labels.reshape(rows).astype(np.int64))
 
 
 def check_labels(rows: Rows, classes: int, source: str) -> None:

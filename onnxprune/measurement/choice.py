@@ -6,8 +6,9 @@ import numpy as np
 
 from onnxprune.data import Batch, Samples
 from onnxprune.data.callables import is_callable_spec
+from onnxprune.data.labels import class_labels, not_whole
 from onnxprune.errors import DataError, UsageError
-from onnxprune.measurement.metrics import METRICS, not_whole
+from onnxprune.measurement.metrics import METRICS
 from onnxprune.onnx_file import Graph
 
 LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse"})
@@ -46,7 +47,7 @@ def choose_metric(wanted: str, graph: Graph, search: Samples) -> Metric:
         UsageError: E201, a name that is not known.
     """
     asks = wanted == "auto" and search.labelled
-    return metric_for(wanted, graph, next(iter(search.batches(1))) if asks else None)
+    return metric_for(wanted, graph, next(iter(search.batches(FIRST))) if asks else None)
 
 
 def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
@@ -69,7 +70,7 @@ def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
         return Metric(wanted, wanted not in METRICS or METRICS[wanted].needs_labels)
     if not gives_classes(graph):
         return Metric("mse", labelled=False)
-    if first is not None and are_classes(first):
+    if first is not None and class_labels(first.labels, len(first)) is not None:
         return Metric("top1", labelled=True)
     return Metric("agreement", labelled=False)
 
@@ -81,10 +82,6 @@ def gives_classes(graph: Graph) -> bool:
     shape = graph.shapes.get(graph.outputs[0].name, ())
     dtype = graph.outputs[0].dtype
     return len(shape) == 2 and shape[1] > 1 and dtype is not None and np.dtype(dtype).kind not in "iub"
-
-
-def are_classes(batch: Batch) -> bool:
-    return batch.labels is not None and batch.labels.size == len(batch) and batch.labels.dtype.kind in "iu"
 
 
 def require_labels(metric: Metric, samples: Samples, part: str, graph: Graph) -> None:
@@ -116,7 +113,7 @@ def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> Non
     broken = None if batch.labels is None else not_whole(batch.labels)
     if broken is not None:
         raise DataError("E503", f"{source}: label {broken:g} is no class", hint=hint)
-    if metric.name == "top1" and not are_classes(batch):
+    if metric.name == "top1" and class_labels(batch.labels, len(batch)) is None:
         raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
     if batch.labels is None or not gives_classes(graph):
         return

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.data.labels import not_whole
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError
 
@@ -131,14 +132,6 @@ def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError("E503", f"labels {labels.min()} to {labels.max()} for a model of {classes} classes")
     return labels
-
-
-def not_whole(labels: Array) -> float | None:
-    """The first label that is no whole number; None where all are."""
-    if labels.dtype.kind != "f":
-        return None
-    broken = labels[labels != np.floor(labels)]
-    return float(broken[0]) if broken.size else None
 
 
 def _mean(figures: Array) -> Rows:

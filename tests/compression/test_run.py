@@ -5,6 +5,7 @@ import tomllib
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -13,7 +14,7 @@ from onnxprune.errors import DataError, RuntimeProblem, UnsupportedError, UsageE
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
-from tests.compression.conftest import options, write_samples
+from tests.compression.conftest import hashes, options, write_samples
 
 FILES = {
     *("run.json", "config.toml", "log.txt", "groups.json", "baseline.json", "masks.json", "prune.json"),
@@ -165,6 +166,16 @@ def test_a_folder_in_use_is_refused_and_force_starts_anew(
     (full / "mine.txt").write_text("kept")
     with pytest.raises(UsageError, match="is not empty"):
         start(options(model, samples), full, [], force=True)
+
+
+def test_labels_that_a_file_holds_as_floats_change_nothing(
+    finished: RunFolder, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    arrays = dict(np.load(samples))
+    np.savez(samples, **arrays | {"labels": arrays["labels"].astype(np.float64)})
+    compress(run := start(options(model, samples), tmp_path / "floats", []))
+    assert summary_of(run)["metric"] == summary_of(finished)["metric"] == "top1"
+    assert hashes(run.path) == hashes(finished.path)
 
 
 def test_the_configuration_in_the_folder_is_the_run_s(finished: RunFolder) -> None:
