@@ -38,16 +38,17 @@ class Case:
 
 def installed_nodes() -> Iterator[Case]:
     for case in load_node_model_tests():
-        data = [tuple([plain(v) for v in part] for part in pair) for pair in case.data_sets]
+        assert case.model is not None
+        assert case.data_sets is not None
+        data = [([plain(v) for v in given], [plain(v) for v in wanted]) for given, wanted in case.data_sets]
         yield Case(case.name, case.model, data, case.rtol, case.atol)
 
 
 def stored(folder: Path) -> Iterator[Case]:
     for path in sorted(folder.glob("*/model.onnx")):
         model = onnx.load(path)
-        infos = (model.graph.input, model.graph.output)
         data = [
-            tuple(read(files, kind, part) for kind, part in zip(("input", "output"), infos, strict=True))
+            (read(files, "input", model.graph.input), read(files, "output", model.graph.output))
             for files in sorted(path.parent.glob("test_data_set_*"))
         ]
         yield Case(path.parent.name, model, data, 1e-3, 1e-7)

@@ -12,6 +12,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.networks import NETWORKS, exported
+from benchmarks.networks import NETWORKS, Network, exported
 from onnxprune.groups import find_groups
 from onnxprune.onnx_file import load_graph
 from onnxprune.pruning import prune
@@ -40,6 +41,11 @@ def prune_onnx(graph: Any) -> None:
     groups = find_groups(graph)
     masks = {g.name: np.arange(g.channels) < max(1, g.channels // 2) for g in groups.prunable}
     prune(groups, masks)
+
+
+def made(network: Network) -> tuple[torch.nn.Module, torch.Tensor]:
+    """The module and an image."""
+    return network.make().eval(), torch.randn(1, 3, network.size, network.size)
 
 
 def prune_torch(subject: Any) -> None:
@@ -69,10 +75,9 @@ def main(names: tuple[str, ...], repeats: int, folder: Path) -> None:
     click.echo(f"{'network':<14}{'ours s':>9}{'torch-pruning s':>17}{'ratio':>8}")
     for name in names or NETWORKS:
         path = exported(name, folder)
-        ours = best(repeats, lambda path=path: load_graph(path), prune_onnx)
+        ours = best(repeats, partial(load_graph, path), prune_onnx)
         network = NETWORKS[name]
-        image = torch.randn(1, 3, network.size, network.size)
-        theirs = best(max(1, repeats // 2), lambda n=network, i=image: (n.make().eval(), i), prune_torch)
+        theirs = best(max(1, repeats // 2), partial(made, network), prune_torch)
         ratios.append(theirs / ours)
         click.echo(f"{name:<14}{ours:>9.3f}{theirs:>17.3f}{theirs / ours:>7.1f}x")
     click.echo(f"geometric mean of the ratios: {math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}x")

@@ -162,10 +162,10 @@ def randomized(module: nn.Module) -> nn.Module:
         if isinstance(part, (nn.BatchNorm2d, nn.LayerNorm)):
             nn.init.uniform_(part.weight, 0.5, 1.5)
         if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.running_var, 0.5, 1.5)
-            nn.init.normal_(part.running_mean, std=0.1)
-        if getattr(part, "bias", None) is not None:
-            nn.init.normal_(part.bias, std=0.1)
+            nn.init.uniform_(part.get_buffer("running_var"), 0.5, 1.5)
+            nn.init.normal_(part.get_buffer("running_mean"), std=0.1)
+        if isinstance(bias := getattr(part, "bias", None), Tensor):
+            nn.init.normal_(bias, std=0.1)
     return module
 
 

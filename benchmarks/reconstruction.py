@@ -28,7 +28,7 @@ from onnxprune.pruning import prune
 from onnxprune.reconstruction import ReconstructOptions, reconstruct
 from onnxprune.target import Constraints, parse_target, resolve_align
 
-MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
 CALIBRATION, HELD_OUT = 1024, 2000
 TRIAL_IMAGES, TRIAL_ROWS = 256, 1 << 14  # to choose the allocation by
 ALLOCATIONS = ("absolute", "per-mac", "global")

@@ -99,7 +99,7 @@ def gradients(model: nn.Module, data: Data, images: int) -> None:
     for start in range(0, images, 128):
         x = torch.from_numpy(data.calibration[start : start + 128])
         y = torch.from_numpy(data.calibration_labels[start : start + 128].astype(np.int64))
-        (functional.cross_entropy(model(x), y, reduction="sum") / images).backward()  # type: ignore[no-untyped-call]
+        (functional.cross_entropy(model(x), y, reduction="sum") / images).backward()
 
 
 def accuracy(model: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +56,8 @@ def accuracies(cells: Cells) -> Iterator[str]:
     yield "| model | target | agent | seeds | test | test, full repair | selection | reward | MACs |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for key, some in cells.items():
-        figures = [
-            spread(some, lambda r, n=name: r["best"][n])
-            for name in ("test", "test_full", "selection", "reward")
-        ]
-        yield row(*key, len(some), *figures, spread(some, lambda r: r["best"]["macs"], digits=1))
+        figures = [spread(some, best(name)) for name in ("test", "test_full", "selection", "reward")]
+        yield row(*key, len(some), *figures, spread(some, best("macs"), digits=1))
     yield ""
 
 
@@ -72,8 +70,13 @@ def curves(cells: Cells) -> Iterator[str]:
     )
     yield "|---" * (4 + len(points)) + "|"
     for key, some in cells.items():
-        yield row(*key, len(some), *(spread(some, lambda r, p=point: at(r, p)) for point in points))
+        yield row(*key, len(some), *(spread(some, partial(at, evaluations=point)) for point in points))
     yield ""
+
+
+def best(name: str) -> Callable[[Record], float | None]:
+    """A figure of the best masks of a record."""
+    return lambda record: record["best"][name]
 
 
 def at(record: Record, evaluations: int) -> float | None:
@@ -88,7 +91,7 @@ def singles(cells: Cells) -> Iterator[str]:
     yield "| model | target | criterion and allocation | tried | test | test, full repair | reward |"
     yield "|---|---|---|---|---|---|---|"
     for (model, share, _), some in cells.items():
-        figures = [spread(some, lambda r, n=name: r["best"][n]) for name in ("test", "test_full", "reward")]
+        figures = [spread(some, best(name)) for name in ("test", "test_full", "reward")]
         yield row(model, share, some[0]["best"]["note"], some[0]["history"]["evaluations"], *figures)
     yield ""
 
