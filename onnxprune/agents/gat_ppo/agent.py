@@ -35,8 +35,9 @@ from onnxprune.masks import Masks, masks_hash
 
 Floats = NDArray[np.float64]
 DEFAULT = GatPpoOptions()
-SAMPLED, NEIGHBOUR = "sampled", "neighbour"
+SAMPLED, SCATTERED, NEIGHBOUR = "sampled", "random ratios", "neighbour"
 LEAST_KNOWN = 16  # outcomes, before the critic is asked
+FAVOURITES = 16  # masks of random keep ratios: more of them would be evaluated for being uncertain alone
 WIDENINGS, WIDER = 6, 1.5  # of the noise, where all that was drawn is known
 USUAL_SPREAD = 0.05  # interquartile range of the first accuracies, where these are shares
 
@@ -77,7 +78,7 @@ class GatPpo(Agent):
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
         self.walk: Walk | None = None
-        self.chosen: list[int] = []  # what is evaluated: episodes of the walk, behind them neighbours
+        self.chosen: list[int] = []  # what is evaluated: episodes of the walk, behind them others
         self.neighbours = Neighbours.of(problem, by_prior=options.prior_weight > 0)
         self.set_out(allocated(problem, "uniform"))
 
@@ -131,12 +132,26 @@ class GatPpo(Agent):
         return [pool[index] for index in self.chosen]
 
     def pool(self, count: int) -> list[Candidate]:
-        """What may be evaluated: the episodes of a new walk, and where the critic can tell, neighbours."""
+        """What may be evaluated: the episodes of a new walk, and where the critic can tell, others."""
         self.walk = self.walked(max(count, self.imagined))
-        many = self.options.neighbours if self.imagined else 0
-        near = self.neighbours.near(self.best, many, unit=self.unit or 1.0)
-        drawn = [Candidate(episode.masks(), SAMPLED) for episode in self.walk.episodes]
-        return drawn + [Candidate(masks, NEIGHBOUR) for masks in near]
+        found = [Candidate(episode.masks(), SAMPLED) for episode in self.walk.episodes]
+        if self.imagined:
+            many, unit = self.options.neighbours, self.unit or 1.0
+            found += [Candidate(masks, SCATTERED) for masks in self.scattered()]
+            found += [
+                Candidate(masks, NEIGHBOUR) for masks in self.neighbours.near(self.best, many, unit=unit)
+            ]
+        return found
+
+    def scattered(self) -> list[Masks]:
+        """The critic's favourites among masks of random keep ratios; none once all are neighbours."""
+        many = self.options.scattered if self.near_share < 1 else 0
+        masks = self.neighbours.scattered(self.best, many, unit=self.unit or 1.0)
+        fit = self.critic.fit()
+        if not masks or fit is None:
+            return masks[:FAVOURITES]
+        worth = self.critic.mean(fit, np.stack([self.problem.order.join(one) for one in masks]))
+        return [masks[index] for index in np.argsort(-worth, kind="stable")[:FAVOURITES]]
 
     @property
     def imagined(self) -> int:
@@ -163,8 +178,8 @@ class GatPpo(Agent):
         normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
         bits = np.stack([self.problem.order.join(candidate.masks) for candidate in pool])
         draws = self.critic.draws(fit, bits, normals)
-        sampled = np.array([candidate.note == SAMPLED for candidate in pool])
-        own = distinct_best(draws, new & sampled, count - round(count * min(1.0, 2 * self.elapsed)))
+        near = np.array([candidate.note == NEIGHBOUR for candidate in pool])
+        own = distinct_best(draws, new & ~near, count - round(count * self.near_share))
         new[own] = False
         return own + distinct_best(draws[len(own) :], new, count - len(own))
 
@@ -246,6 +261,11 @@ class GatPpo(Agent):
     def falling(self, floor: float) -> float:
         """From 1 at the first evaluation to `floor` at the last."""
         return floor + (1 - floor) * (1 - self.elapsed)
+
+    @property
+    def near_share(self) -> float:
+        """Of a batch, that neighbours may be; all of it from half of the search on."""
+        return min(1.0, 2 * self.elapsed)
 
     @property
     def elapsed(self) -> float:

@@ -1,7 +1,9 @@
-"""Swaps in the best masks so far: candidates that a policy which draws all channels anew never meets.
+"""Candidates beside those of the policy, for the critic to judge: swaps in the best masks, and random counts.
 
-Late in a search what is left to gain is in single channels. The critic tells swaps of them apart better than
-chance, so that of a few hundred the best few are worth an evaluation.
+Late in a search what is left to gain is in single channels, and a policy that draws all channels anew never
+meets the swaps that gain it. Early in a search a policy may turn away from the best counts, because it met
+them once and with badly chosen channels. The critic tells better than chance which of a few hundred are worth
+an evaluation.
 """
 
 from dataclasses import dataclass
@@ -47,12 +49,31 @@ class Neighbours:
             count: How many.
             unit: What makes shares of the accuracies.
         """
-        if not elites.found or not count:
+        return [self.swapped(masks) for masks in self.drawn(elites, count, unit)]
+
+    def scattered(self, elites: Elites, count: int, *, unit: float) -> list[Masks]:
+        """So many masks of random keep ratios, in each group the channels of one of the best masks first.
+
+        Args:
+            elites: The best masks so far; without any there are none.
+            count: How many.
+            unit: What makes shares of the accuracies.
+        """
+        space = self.moves.space
+        least = space.floor
+        return [
+            space.masks(least + (1 - least) * self.rng.random(len(least)), space.ranks_of(masks))
+            for masks in self.drawn(elites, count, unit)
+        ]
+
+    def drawn(self, elites: Elites, count: int, unit: float) -> list[Masks]:
+        """So many of them, with repeats, the better ones more often; none where there are none."""
+        if not elites.found:
             return []
         best = [elites.order.split(bits) for bits in elites.rows() > 0]
         weights = elites.weights(unit).astype(np.float64)
-        drawn = self.rng.choice(len(best), size=count, p=weights / weights.sum())
-        return [self.swapped(best[index]) for index in drawn.tolist()]
+        indices = self.rng.choice(len(best), size=count, p=weights / weights.sum())
+        return [best[index] for index in indices.tolist()]
 
     def swapped(self, masks: Masks) -> Masks:
         """One or two swaps, small ones more often."""

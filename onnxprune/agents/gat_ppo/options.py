@@ -28,6 +28,9 @@ class GatPpoOptions:
         imagined: Episodes that are drawn for every batch and judged by the critic (see critic.py): its
             favourites are evaluated, and the policy learns from all; 0: every episode is evaluated.
             In one-shot episodes only.
+        scattered: Masks of random keep ratios for every batch of the first half of the search; the critic's
+            favourites are judged beside these episodes. A policy that has met good counts with bad channels
+            does not come back to them by itself.
         neighbours: Swaps of channels in the best masks so far, judged beside these episodes. The policy does
             not learn from them, and keeps the time to find how much each group keeps: of a batch they are
             at most twice the part that has gone by of the search.
@@ -72,7 +75,8 @@ class GatPpoOptions:
     focus: float = 4.0
     noise_floor: float = 0.3
     imagined: int = 128
-    neighbours: int = 256
+    scattered: int = 256
+    neighbours: int = 192
     dreams: int = 1
     memory: int = 1024
     ratio: Literal["bit", "joint"] = "bit"
@@ -108,9 +112,10 @@ class GatPpoOptions:
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
         require(min(self.layers, self.epochs, self.rounds) >= 1, "layers, epochs and rounds are at least 1")
         require(
-            min(self.imagined, self.neighbours, self.dreams) >= 0 and self.memory >= 2,
-            "imagined, neighbours and dreams are not below 0",
+            min(self.imagined, self.scattered, self.neighbours, self.dreams) >= 0,
+            "imagined, scattered, neighbours and dreams are not below 0",
         )
+        require(self.memory >= 2, "memory is at least 2")
         require(0 < self.noise_floor <= 1, "noise_floor lies between 0 and 1")
         require(self.focus > 0, "focus is above 0")
         require(0 < self.clip < 1, "clip lies between 0 and 1")
