@@ -1,4 +1,4 @@
-"""Swaps in the best masks: what they leave alone, and that the search takes them up."""
+"""Swaps in the best masks and random keep ratios: what they leave alone, and that they are taken up."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from onnxprune.agents.gat_ppo.neighbours import Neighbours
 from onnxprune.agents.space import Space
 from onnxprune.agents.table import AGENTS
 from onnxprune.masks import masks_hash
-from tests.agents.conftest import World, problem_of, search
+from tests.agents.conftest import BATCH, World, outcome_of, problem_of, search
 
 QUICK = GatPpoOptions(hidden=16, heads=2, layers=2, encoder="mlp")
 
@@ -63,7 +63,42 @@ def test_without_the_prior_all_channels_are_swapped_alike(world: World) -> None:
     assert places_of_what_goes(by_prior=True) > places_of_what_goes(by_prior=False) + 0.05
 
 
-@pytest.mark.parametrize("neighbours", [0, 256])
+def test_random_keep_ratios_meet_the_target_with_the_channels_of_a_best_mask_first(world: World) -> None:
+    problem, elites = problem_of(world), best_masks(world, 1)
+    base = problem.order.split(elites.rows()[0] > 0)
+    found = Neighbours.of(problem, by_prior=True).scattered(elites, 50, unit=1.0)
+    assert max(outcome_of(world, problem, masks).violation for masks in found) == 0
+    counts = {tuple(Space.of(problem).kept(masks).tolist()) for masks in found}
+    assert len(counts) > 40
+    for masks in found:
+        for name, bits in masks.items():
+            assert (bits <= base[name]).all() or (bits >= base[name]).all()
+
+
+def test_of_random_keep_ratios_a_few_favourites_are_judged_in_the_first_half(world: World) -> None:
+    problem = problem_of(world, evaluations=80)
+    agent = GatPpo(problem, QUICK)
+    run, told, taken = search(agent, world, evaluations=80), 0, 0
+    for batch in run.batches:
+        scattered = sum(candidate.note == "random ratios" for candidate in batch)
+        assert scattered == 0 or told < 40
+        told, taken = told + len(batch), taken + scattered
+    assert taken > 0
+    assert agent.scattered() == []  # once all are neighbours
+    fresh = GatPpo(problem, QUICK)
+    for candidates, outcomes in zip(run.batches[:2], run.outcomes[:2], strict=True):
+        fresh.ask(BATCH)
+        fresh.tell(candidates, outcomes)
+    favourites = fresh.scattered()
+    fit = fresh.critic.fit()
+    assert len(favourites) == 16
+    worth = fresh.critic.mean(fit, np.stack([problem.order.join(masks) for masks in favourites]))
+    others = Neighbours.of(problem, by_prior=True).scattered(fresh.best, 256, unit=1.0)
+    rest = fresh.critic.mean(fit, np.stack([problem.order.join(masks) for masks in others]))
+    assert worth.min() > np.quantile(rest, 0.8)
+
+
+@pytest.mark.parametrize("neighbours", [0, 192])
 def test_the_search_takes_up_new_ones(neighbours: int, world: World) -> None:
     problem = problem_of(world, evaluations=80)
     run = search(GatPpo(problem, replace(QUICK, neighbours=neighbours)), world, evaluations=80)
