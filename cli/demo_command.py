@@ -14,7 +14,7 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.options import output_options
 from onnxprune.compression import summary_of
 from onnxprune.onnx_file.saving import check_output
-from onnxprune.runs.folder import check_new
+from onnxprune.runs.opening import check_new
 
 
 @click.command("demo", cls=Command)

@@ -41,14 +41,14 @@ from onnxprune.runs.begin import Asked, first_record, options_again, require_apa
 from onnxprune.runs.folder import (
     CONFIG,
     RunFolder,
-    check_new,
     clear,
     half_written,
     locked,
-    make_run,
     now,
     read_json,
 )
+from onnxprune.runs.opening import check_new, make_run
+from onnxprune.runs.replaced import kept_on_failure, let_go
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.search.inputs import counting
 
@@ -176,7 +176,7 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     options = options_of(run)
     work = make_work(options, run, listener)
     require_same(run, identity(options, work.graph))
-    with locked(run.path), recorded(run):
+    with kept_on_failure(run.path), locked(run.path), recorded(run):
         folders = (run.path, *(run.path / STAGES).glob("*"))
         clear(entry for folder in folders for entry in half_written(folder))
         write_config(run.path / CONFIG, options)
@@ -186,6 +186,8 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
             listener.warn(warning)
         for box, staged in path_of(work):
             step(box, staged)
+            if box is BEFORE[-1]:
+                let_go(run.path)
     require_targets(run)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from onnxprune.latency.run_file import TABLE
-from onnxprune.runs import folder
+from onnxprune.runs import opening
 from onnxprune.runs.folder import CONFIG, LOG, RunFolder
 
 COMMAND = "compress"
@@ -35,4 +35,4 @@ def open_run(path: Path) -> RunFolder:
     Raises:
         UsageError: E208, there is none, or it is damaged or of another version or command.
     """
-    return folder.open_run(path, COMMAND)
+    return opening.open_run(path, COMMAND)

@@ -6,8 +6,9 @@ from onnxprune.compression.asking import opened_for, search_options
 from onnxprune.compression.files import RESULT, SEARCH, SEARCHED
 from onnxprune.compression.work import Work
 from onnxprune.errors import TargetError
-from onnxprune.runs.folder import RECORD, RunFolder, clear, open_run
+from onnxprune.runs.folder import RECORD, RunFolder, clear
 from onnxprune.runs.identity import model_hash
+from onnxprune.runs.opening import open_run
 from onnxprune.search import Listener, Opened, options_of, resume, search, start
 from onnxprune.search.options import COMMAND, SCHEMA
 

@@ -13,20 +13,20 @@ from onnxprune.latency.run_file import TABLE, read_table, write_table
 from onnxprune.masks import all_true, load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
-from onnxprune.runs import folder as runs
 from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
 from onnxprune.runs.board import board
 from onnxprune.runs.config import Values
 from onnxprune.runs.folder import (
+    BLOCK,
     CONFIG,
     LOG,
     RunFolder,
-    check_new,
     clear,
     half_written,
     locked,
-    make_run,
 )
+from onnxprune.runs.opening import check_new, make_run, open_run
+from onnxprune.runs.replaced import kept_on_failure, let_go
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.search.agents import check_agent, make_agent, require_packages
 from onnxprune.search.inputs import (
@@ -126,7 +126,7 @@ def resume(folder: Path, given: Values) -> RunFolder:
     Raises:
         UsageError: E208, no run, or one with another option.
     """
-    run = runs.open_run(folder, COMMAND)
+    run = open_run(folder, COMMAND)
     options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     check_values(options)
     require_packages(options)
@@ -163,7 +163,7 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
     if complete(run, options, inputs.groups):
         listener.note("all evaluations were done before")
         return
-    with locked(run.path), recorded(run), disk_errors(run.path, runs.BLOCK):
+    with kept_on_failure(run.path), locked(run.path), recorded(run), disk_errors(run.path, BLOCK):
         clear(half_written(run.path))
         SCHEMA.write(run.path / CONFIG, options)
         if given is None:
@@ -227,6 +227,7 @@ def make_loop(run: RunFolder, bench: Bench, problem: Problem, score: Score, list
     (whole,) = score([all_true(inputs.groups)], NO_LEVEL)
     if whole.accuracy is None:
         raise DataError("E506", "the original cannot be scored", cause=whole.error)
+    let_go(run.path)
     name = inputs.metric.name
     listener.note(f"[baseline] {name} {figure_of(whole.accuracy, sign):.4g} on {whole.rows} samples")
     if whole.rows < FEW:

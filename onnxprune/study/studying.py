@@ -7,20 +7,19 @@ from pathlib import Path
 from onnxprune.cost import CostModel
 from onnxprune.latency import Step, TimedCostModel, ignore
 from onnxprune.measurement.host import host_facts
-from onnxprune.runs import folder as runs
 from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
 from onnxprune.runs.config import Values
 from onnxprune.runs.folder import (
     CONFIG,
     LOG,
     RunFolder,
-    check_new,
     clear,
     half_written,
     locked,
-    make_run,
     write_json,
 )
+from onnxprune.runs.opening import check_new, make_run, open_run
+from onnxprune.runs.replaced import let_go
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.study.cells import MODELS, SEARCHES, TABLES, cells_of, rows_of
 from onnxprune.study.checking import check_study, identity, located
@@ -62,6 +61,7 @@ def start(
     sha256 = identity(options)
     asked = Asked(COMMAND, argv, options.seed, sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), ours(options))
+    let_go(folder)
     SCHEMA.write(run.path / CONFIG, options)
     write_tables(run, options, counted)
     return run
@@ -91,7 +91,7 @@ def resume(folder: Path, given: Values) -> RunFolder:
     Raises:
         UsageError: E208, no study, or one with another value.
     """
-    run = runs.open_run(folder, COMMAND)
+    run = open_run(folder, COMMAND)
     options = options_again(run, SCHEMA, given, located=located, free=FREE_ON_RESUME)
     run.record["options"] = SCHEMA.recorded(options)
     return run

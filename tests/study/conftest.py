@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxprune.runs.folder import open_run
+from onnxprune.runs.opening import open_run
 from onnxprune.study import SCHEMA, RunFolder, StudyOptions, start, study
 from tests import killing
 from tests.compression.conftest import write_samples

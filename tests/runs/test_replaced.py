@@ -1,0 +1,92 @@
+"""A run that --force replaces is gone when the new one has begun to work, and not before."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxprune import compression, search
+from onnxprune.errors import DataError
+from onnxprune.runs.folder import RECORD, path_hash
+from onnxprune.runs.opening import check_new, open_run
+from onnxprune.runs.replaced import ASIDE, put_back, set_aside
+from tests.compression import conftest as compressing
+from tests.onnx_file.small_models import chain
+from tests.search import conftest as searching
+
+FAILING = "tests.cli.metrics:broken_metric"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    onnx.save(compressing.told_apart(chain(np.random.default_rng(0))), path)
+    return path
+
+
+@pytest.fixture
+def samples(model: Path, tmp_path: Path) -> Path:
+    return compressing.write_samples(tmp_path / "samples.npz", model)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: path_hash(path) for path in folder.iterdir()}
+
+
+def test_a_search_that_cannot_score_leaves_the_earlier_one(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    folder, asked = tmp_path / "run", searching.options(model, samples)
+    search.search(search.start(asked, folder, []))
+    before = files(folder)
+    failing = searching.options(model, samples, evaluate__metric=FAILING)
+    for _ in range(2):
+        with pytest.raises(DataError, match="cannot be scored"):
+            search.search(search.start(failing, folder, [], force=True))
+        assert files(folder) == before
+    again = searching.options(model, samples, target=("macs=40%",))
+    search.search(search.start(again, folder, [], force=True))
+    assert files(folder).keys() == before.keys()
+    assert files(folder)["masks.json"] != before["masks.json"]
+
+
+def test_a_compression_that_cannot_measure_the_original_leaves_the_earlier_one(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    folder, asked = tmp_path / "run", compressing.options(model, samples, distill__enabled=False)
+    compression.compress(compression.start(asked, folder, []))
+    before = files(folder)
+    failing = compressing.options(model, samples, distill__enabled=False, measure__metric=FAILING)
+    with pytest.raises(DataError):
+        compression.compress(compression.start(failing, folder, [], force=True))
+    assert files(folder) == before
+    compression.compress(compression.start(asked, folder, [], force=True))
+    assert files(folder).keys() == before.keys()
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3])
+def test_what_a_kill_left_half_replaced_is_put_together_again(moved: int, tmp_path: Path) -> None:
+    for name in (RECORD, "masks.json", "log.txt"):
+        (tmp_path / name).write_text(f"old {name}")
+    before = files(tmp_path)
+    (tmp_path / ASIDE).mkdir()
+    for name in (RECORD, "masks.json", "log.txt")[:moved]:
+        (tmp_path / name).replace(tmp_path / ASIDE / name)
+    check_new(tmp_path, "search", force=True)
+    assert files(tmp_path) == before
+
+
+def test_an_interrupted_run_can_go_on_and_the_one_before_it_comes_back_in_the_next(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    search.search(search.start(searching.options(model, samples), folder, []))
+    before = files(folder)
+    search.start(searching.options(model, samples, seed=1), folder, [], force=True)  # and killed
+    assert open_run(folder, "search").record["status"] == "new"
+    set_aside(folder, ["masks.json", "search.json", "search", "config.toml"])
+    put_back(folder)
+    assert {name: files(folder)[name] for name in ("masks.json", "search.json", RECORD)} == {
+        name: before[name] for name in ("masks.json", "search.json", RECORD)
+    }
