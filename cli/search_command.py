@@ -23,26 +23,20 @@ class SearchCommand(ResumableCommand):
     sections: ClassVar[Mapping[str, Collection[str]]] = HELP_SECTIONS
 
 
-def list_agents(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    if asked:
-        for kind in AGENTS.values():
-            click.echo(f"{kind.name:18} {kind.help}{' (needs torch)' if kind.needs_torch else ''}")
-        context.exit()
+def list_agents(output: Output) -> int:
+    for kind in AGENTS.values():
+        output.line(f"{kind.name:18} {kind.help}{' (needs torch)' if kind.needs_torch else ''}")
+    agents = [{"name": k.name, "help": k.help, "needs_torch": k.needs_torch} for k in AGENTS.values()]
+    output.finish({"agents": agents})
+    return 0
 
 
 @click.command("search", cls=SearchCommand)
 @output_options("search")
-@click.option(
-    "--agents",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=list_agents,
-    help="List the agents.",
-)
+@click.option("--agents", is_flag=True, help="List the agents.")
 @run_options(SCHEMA, search_options, result="masks.json")
 @click.pass_context
-def command(context: click.Context, output: Output, asked: Asked) -> int:
+def command(context: click.Context, output: Output, agents: bool, asked: Asked) -> int:
     """Let an agent search for the masks of MODEL that cost it the least accuracy at a target.
 
     \b
@@ -53,6 +47,8 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
     Every candidate meets the target; it is pruned, repaired lightly and scored on half of the data's search
     part. The best few are compared on the other half. The test part is not read. Samples need no labels.
     """
+    if agents:
+        return list_agents(output)
 
     def started(folder: Path) -> RunFolder:
         with output.progress("measuring", None) as step:

@@ -70,7 +70,11 @@ def check_masks(masks: Mapping[str, NDArray[np.bool_]], groups: Groups) -> None:
         if group is None:
             raise UsageError("E206", f"the masks name group {name!r}, which the model does not have")
         if len(bits) != group.channels:
-            raise UsageError("E206", f"group {name} has {group.channels} channels, its mask {len(bits)}")
+            raise UsageError(
+                "E206",
+                f"group {name} has {group.channels} channels, its mask {len(bits)}",
+                hint="give the options that the masks were made with: --heads, --skip, --only, --shape",
+            )
         if group.frozen is not None and not bits.all():
             raise UsageError("E206", f"group {name} is frozen: {group.frozen}")
         if not bits.any():

@@ -34,6 +34,8 @@ def read_policy(path: Path, wanted: State, *, options: tuple[str, ...], parts: t
         raise UsageError("E208", f"policy {path.name} is none of this agent", hint=HINT)
     found = {name: saved[name] for name in wanted}
     weights = {name: saved[name] for name in parts}
+    if not all(finite(one) for one in weights.values()):
+        raise UsageError("E208", f"policy {path.name} holds numbers that are not finite", hint=HINT)
     for name, own in wanted.items():
         if found[name] != own and name in options:
             raise UsageError(
@@ -44,6 +46,12 @@ def read_policy(path: Path, wanted: State, *, options: tuple[str, ...], parts: t
         if found[name] != own:
             raise UsageError("E208", f"policy {path.name} {difference(name, found[name], own)}", hint=OTHER)
     return weights
+
+
+def finite(weights: object) -> bool:
+    """Whether all numbers of a part are."""
+    tensors = weights.values() if isinstance(weights, Mapping) else ()
+    return all(bool(torch.isfinite(one).all()) for one in tensors if isinstance(one, torch.Tensor))
 
 
 def difference(name: str, found: object, own: object) -> str:

@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxprune.errors import DataError
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]
 TINY = float(np.finfo(np.float64).tiny)
+
+
+def not_finite(node: str) -> DataError:
+    """What is wrong where sums of a node's values are no numbers."""
+    return DataError(
+        "E502",
+        f"values at node {node} are NaN, or too large to square",
+        hint="look at the samples (--mean, --std, --scale), and at the model in fp32",
+    )
 
 
 @dataclass

@@ -35,6 +35,8 @@ def baseline_box(work: Work) -> tuple[str, ...]:
     judge = bench_of(work, work.parts.search)
     measured = judge.measure_original()
     tell(work, measured)
+    if judge.metric.unused:
+        work.listener.warn(judge.metric.unused)
     document = {
         "metric": judge.metric.name,
         "labelled": judge.metric.labelled,

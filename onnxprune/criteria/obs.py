@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from onnxprune.calibration.cuts import prunable_cuts, value_of
 from onnxprune.calibration.feeds import portions
 from onnxprune.calibration.forms import Form, NoForm, form_of
-from onnxprune.calibration.grams import Gram
+from onnxprune.calibration.grams import Gram, not_finite
 from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
 from onnxprune.criteria.activations import elementwise, required_inputs
 from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.readers import ChannelTable
-from onnxprune.errors import DataError
 from onnxprune.groups import Groups
 from onnxprune.operators.findings import Cut
 
@@ -167,8 +166,7 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
             gram.add(x, np.zeros((*x.shape[:2], 0), x.dtype))
     for reader, gram in zip(readers, grams, strict=True):
         if not gram.finite:
-            node = graph.nodes[reader.cut.edge.node]
-            raise DataError("E502", f"values at node {node.name} are NaN, or too large to square")
+            raise not_finite(graph.nodes[reader.cut.edge.node].name)
         matrix = gram.centred().xx / max(1, gram.count)
         reader.scale = max(float((reader.weight * (matrix @ reader.weight)).sum()), TINY)
         diagonal = np.einsum("gkk->gk", matrix).mean(1)

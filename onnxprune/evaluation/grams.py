@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.feeds import Feed, portions
-from onnxprune.calibration.grams import Gram
+from onnxprune.calibration.grams import Gram, not_finite
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
-from onnxprune.errors import DataError
 from onnxprune.evaluation.readers import Reader, find_readers
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Graph
@@ -193,8 +192,7 @@ class Counter:
             found = Sums(whole.x / count, (square + square.transpose(0, 2, 1)) / 2)
         parts = (found.mean,) if found.square is None else (found.mean, found.square)
         if not all(np.isfinite(part).all() for part in parts):
-            name = graph.nodes[self.reader.node].name
-            raise DataError("E502", f"values at node {name} are NaN, or too large to square")
+            raise not_finite(graph.nodes[self.reader.node].name)
         return found
 
 

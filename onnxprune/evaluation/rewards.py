@@ -115,12 +115,12 @@ class Judge:
         metric = METRICS[self.metric.name]
         compared = observed.compared(self.output)
         if is_nan(compared.output):
-            raise DataError("E506", f"output {self.output} of the candidate is NaN")
+            raise DataError("E506", f"output {self.output} is NaN")
         if metric.classes:
             check_classes(compared.output, self.metric.name, self.output)
         found = self.metric.sign * metric.rows(compared)
         if not np.isfinite(found).all():
-            raise DataError("E506", f"{self.metric.name} is not finite: the candidate gives no numbers")
+            raise DataError("E506", f"{self.metric.name} is not finite: the outputs are no numbers")
         return found
 
     def whole(self, session: Session) -> float:

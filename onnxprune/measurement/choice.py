@@ -7,6 +7,7 @@ import numpy as np
 from onnxprune.data import Batch, Samples
 from onnxprune.data.callables import is_callable_spec
 from onnxprune.data.labels import class_labels, not_whole
+from onnxprune.data.samples import Array
 from onnxprune.errors import DataError, UsageError
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.onnx_file import Graph
@@ -22,10 +23,12 @@ class Metric:
     Attributes:
         name: As `measure` knows it.
         labelled: It compares with labels; else with the original.
+        unused: Why labels that there are do not count; "" where they do, or there are none.
     """
 
     name: str
     labelled: bool
+    unused: str = ""
 
     @property
     def sign(self) -> int:
@@ -47,7 +50,7 @@ def choose_metric(wanted: str, graph: Graph, search: Samples) -> Metric:
         UsageError: E201, a name that is not known.
     """
     asks = wanted == "auto" and search.labelled
-    return metric_for(wanted, graph, next(iter(search.batches(FIRST))) if asks else None)
+    return metric_for(wanted, graph, next(iter(search.batches(FIRST)), None) if asks else None)
 
 
 def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
@@ -68,11 +71,26 @@ def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
                 "E201", f"unknown metric '{wanted}'", hint=f"{known}, or package.module:function"
             )
         return Metric(wanted, wanted not in METRICS or METRICS[wanted].needs_labels)
+    labels = None if first is None else first.labels
+    if first is None or labels is None:
+        return Metric("agreement" if gives_classes(graph) else "mse", labelled=False)
     if not gives_classes(graph):
-        return Metric("mse", labelled=False)
-    if first is not None and class_labels(first.labels, len(first)) is not None:
+        return Metric(
+            "mse", labelled=False, unused="W507: labels do not count: the model does not give classes"
+        )
+    if class_labels(labels, len(first)) is not None:
         return Metric("top1", labelled=True)
-    return Metric("agreement", labelled=False)
+    return Metric(
+        "agreement", labelled=False, unused=f"W507: labels do not count: {no_classes(labels, len(first))}"
+    )
+
+
+def no_classes(labels: Array, rows: int) -> str:
+    """Why labels are no classes."""
+    if labels.size != rows:
+        return f"they are {labels.size // max(1, rows)} numbers a row, and a class is one"
+    broken = not_whole(labels)
+    return f"they are {labels.dtype}" if broken is None else f"{broken:g} is no class"
 
 
 def gives_classes(graph: Graph) -> bool:

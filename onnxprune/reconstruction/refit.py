@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.forms import NoForm
-from onnxprune.calibration.grams import Fit, Gram, least_squares
+from onnxprune.calibration.grams import Fit, Gram, least_squares, not_finite
 from onnxprune.errors import DataError
 from onnxprune.reconstruction.bench import Bench
 from onnxprune.reconstruction.means import put_shift
@@ -66,7 +66,7 @@ def refit(bench: Bench, task: Task, consumer: Consumer, start: Repair) -> Repair
     for rows in rows_of(bench, task, consumer, aim):
         gram.add(rows.x, rows.y)
     if not gram.finite:
-        raise DataError("E502", f"values at node {task.node.name} are NaN, or too large to square")
+        raise not_finite(task.node.name)
     fit = solve(bench, consumer, gram)
     if aim.sign is not None:
         fit = rectified(bench, task, consumer, gram, fit)

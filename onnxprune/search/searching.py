@@ -205,6 +205,8 @@ def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     """Loop, select, write."""
     problem, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
     listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {problem.constraints}")
+    if inputs.metric.unused:
+        listener.warn(inputs.metric.unused)
     bench = Bench.of(inputs, scratch)
     with bench.pool(inputs.reward) as pool:
         loop = make_loop(run, bench, problem, score_by(pool), listener)

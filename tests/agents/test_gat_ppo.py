@@ -326,6 +326,11 @@ def test_a_policy_that_does_not_fit_is_refused(problem: Problem, tmp_path: Path)
     timed = replace(problem, cost_model=TimedCostModel(problem.groups, table))
     with pytest.raises(UsageError, match="lacks latency share among its channel features"):
         GatPpo(timed, replace(SMALL, init_policy=str(path)))
+    broken = GatPpo(problem, SMALL).carried()
+    next(iter(broken["network"].values()))[...] = torch.nan
+    torch.save(broken, path)
+    with pytest.raises(UsageError, match="holds numbers that are not finite"):
+        GatPpo(problem, replace(SMALL, init_policy=str(path)))
     torch.save({"format": 1}, path)
     with pytest.raises(UsageError, match="is none of this agent"):
         GatPpo(problem, replace(SMALL, init_policy=str(path)))

@@ -157,6 +157,9 @@ def test_agents_are_listed(cli: Cli) -> None:
     assert ran.code == 0
     for name in ("gat-ppo", "random", "cross-entropy"):
         assert name in ran.out
+    listed = json.loads(cli("search", "--agents", "--json", "-").out)["agents"]
+    needs = {one["name"]: one["needs_torch"] for one in listed}
+    assert (needs["random"], needs["gat-ppo"]) == (False, True)
 
 
 def test_the_line_behind_the_bar_tells_the_best_so_far() -> None:
