@@ -55,14 +55,19 @@ def freeze_wrong(graph: Graph, findings: Findings, host: HostValues, solution: S
         rng = np.random.default_rng(seed)
         bits = (solution.reason >= 0) | (rng.random(solution.count) < rng.uniform(0.1, 0.9))
         wrong |= find_numbers(graph, findings, host, bits[solution.of_label]).wrong
+    everything = [labels for axes in findings.store.values.values() for labels in axes]
+    blamed = []
     for edge, index in sorted(wrong, key=lambda item: (item[0].node, item[0].slot, item[1])):
         node = graph.nodes[edge.node]
         origins = host.origins(edge, node.inputs[edge.slot])
         behind = extents_of(origins[index]) if origins else frozenset()
         parts = [wanted[edge].get(index), *(labels_at(findings, extent) for extent in behind)]
-        if not any(counted(part, solution) for part in parts):  # the fault is further back
-            parts = [labels for axes in findings.store.values.values() for labels in axes]
-        freeze_all(solution, parts, f"its extent is computed at {node}")
+        # none of these could go: the fault is further back
+        culprits = parts if any(counted(part, solution) for part in parts) else everything
+        blamed.append((culprits, f"its extent is computed at {node}"))
+    # not before all are blamed: two numbers may go wrong over one channel, and the first must not hide it
+    for culprits, reason in blamed:
+        freeze_all(solution, culprits, reason)
     return bool(wrong)
 
 

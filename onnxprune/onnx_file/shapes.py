@@ -1,6 +1,7 @@
 """Concrete shapes of every value, for assumed extents of the free input dimensions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from itertools import cycle
 from typing import Any
@@ -82,15 +83,35 @@ def propagate(graph: Graph, assumed: dict[str, Shape]) -> None:
     graph.types |= {v.name: v.type.tensor_type.elem_type for v in graph.model.graph.input}
     for _ in range(MAX_ROUNDS):
         known = len(graph.shapes)
-        host = HostValues(graph)
-        for node in graph.nodes:
-            host.visit(node)
-        add_inferred(graph, {name: value.array for name, value in host.found.items()})
+        add_inferred(graph, computed_numbers(graph))
         if complete(graph) or len(graph.shapes) == known:
             break
 
 
 MAX_ROUNDS = 12
+
+
+def known_extents(graph: Graph) -> dict[str, tuple[int | None, ...]]:
+    """The extents of each value as far as they follow without a run; None along an axis where they do not."""
+    fresh = replace(graph)
+    propagate(fresh, graph.assumed)
+    found: dict[str, tuple[int | None, ...]] = {}
+    for value in inferred_values(fresh, computed_numbers(fresh)):
+        if value.type.tensor_type.HasField("shape"):
+            found[value.name] = tuple(map(extent_of, value.type.tensor_type.shape.dim))
+    return {**found, **fresh.shapes}
+
+
+def extent_of(dim: onnx.TensorShapeProto.Dimension) -> int | None:
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+
+
+def computed_numbers(graph: Graph) -> dict[str, np.ndarray[Any, Any]]:
+    """What the graph computes from the shapes that are known."""
+    host = HostValues(graph)
+    for node in graph.nodes:
+        host.visit(node)
+    return {name: value.array for name, value in host.found.items()}
 
 
 def complete(graph: Graph) -> bool:
@@ -99,20 +120,29 @@ def complete(graph: Graph) -> bool:
 
 def add_inferred(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """One round of onnx's inference, with computed values given as constants, in place."""
+    for value in inferred_values(graph, computed):
+        extents = [extent_of(dim) for dim in value.type.tensor_type.shape.dim]
+        known = tuple(extent for extent in extents if extent is not None)
+        if value.type.tensor_type.elem_type:
+            graph.types[value.name] = value.type.tensor_type.elem_type
+        if len(known) == len(extents) and value.type.tensor_type.HasField("shape"):
+            graph.shapes.setdefault(value.name, known)
+    for name, array in computed.items():
+        graph.shapes[name] = array.shape
+
+
+def inferred_values(graph: Graph, computed: Mapping[str, np.ndarray[Any, Any]]) -> list[onnx.ValueInfoProto]:
+    """What onnx's inference finds, with computed values given as constants.
+
+    Raises:
+        ModelError: E309, shapes contradict each other.
+    """
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton(graph, computed), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0][:300] if str(error).strip() else "no reason given"
         raise ModelError("E309", f"{graph.path.name}: shapes contradict each other", cause=first) from error
-    for value in [*inferred.graph.value_info, *inferred.graph.output]:
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.elem_type:
-            graph.types[value.name] = value.type.tensor_type.elem_type
-        known = all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims)
-        if known and value.type.tensor_type.HasField("shape"):
-            graph.shapes.setdefault(value.name, tuple(d.dim_value for d in dims))
-    for name, array in computed.items():
-        graph.shapes[name] = array.shape
+    return [*inferred.graph.value_info, *inferred.graph.output]
 
 
 class Run(Enum):

@@ -20,6 +20,7 @@ from onnxprune.verification.normalization_rules import NORMALIZATIONS
 from onnxprune.verification.quantised_rules import QUANTISED_RULES
 from onnxprune.verification.recurrent_rules import RECURRENT
 from onnxprune.verification.types import Check, judged
+from onnxprune.verification.value_extents import Axes, settled
 
 RULES: dict[tuple[str, str], Rule] = {
     **CONTRACTIONS,
@@ -32,18 +33,20 @@ RULES: dict[tuple[str, str], Rule] = {
 NAME = "channels fit at every node"
 
 
-def check_channels(original: Graph, pruned: Graph, *, final: bool = True) -> Check:
+def check_channels(original: Graph, pruned: Graph, *, loose: Axes = frozenset(), final: bool = True) -> Check:
     """Extents at every node of the pruned model, and against those of the original.
 
     Args:
         original: The graph that was pruned.
         pruned: The result, with shapes under the same input shapes (`lens`).
+        loose: Axes whose extents depend on values that changed weights went into: they are not compared.
         final: All extents that can be known are: an output without any is a fault.
     """
     faults = list(node_faults(pruned))
     faults += unknown_faults(original, pruned) if final else []
-    faults += value_faults(original, pruned)
-    faults += broadcast_faults(original, pruned)
+    comparable = settled(original, pruned, loose)
+    faults += value_faults(original, comparable)
+    faults += broadcast_faults(original, comparable)
     checked = sum(is_checked(pruned, node) for node in pruned.nodes)
     detail = f"{checked:,} of {len(pruned.nodes):,} nodes"
     missing = Counter(

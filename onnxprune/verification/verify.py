@@ -25,6 +25,7 @@ from onnxprune.verification.types import (
     VerifyOptions,
     skipped,
 )
+from onnxprune.verification.value_extents import Axes, settled, value_dependent
 
 DEFAULT = VerifyOptions()
 BROKEN = "not run: extents do not fit, and a run could read beyond the weights"
@@ -133,12 +134,14 @@ def structure(
 ) -> Iterator[Check]:
     """The checks that run nothing; shapes that only a run can tell are filled in where the known ones fit."""
     groups, file = origin.groups, pruned if isinstance(pruned, Path) else None
+    may = allowed(groups, origin.masks or {})
+    loose: Axes = frozenset()
     fits = channels.check_channels(groups.graph, seen, final=False)
     if fits.status is not Status.FAIL:
         seen = see_further(seen)
-        fits = channels.check_channels(groups.graph, seen)
+        loose = value_dependent(groups, seen, may.constants)
+        fits = channels.check_channels(groups.graph, seen, loose=loose)
     yield fits
-    may = allowed(groups, origin.masks or {})
     yield contract.check_contract(groups.graph, seen, may, retrained=options.retrained, file=file)
     if origin.masks is not None:
         yield weights.check_weights(groups, seen, origin.masks, retrained=options.retrained)
@@ -148,7 +151,7 @@ def structure(
     if fits.status is Status.FAIL:
         yield skipped(recount.NAME, "extents do not fit, so that nothing can be counted")
     else:
-        yield recount.check_cost(seen, options.cost)
+        yield recount.check_cost(settled(groups.graph, seen, loose), options.cost)
 
 
 def running(origin: Origin, seen: Graph, samples: Iterable[Feeds], options: VerifyOptions) -> Iterator[Check]:

@@ -185,6 +185,28 @@ def test_a_width_written_as_a_product_is_patched_in_its_factor(law: Law) -> None
     assert found == ["6: w1.0 fc.1"]
 
 
+def test_two_numbers_that_go_wrong_over_one_width_freeze_no_other(law: Law) -> None:
+    """What torch.Tensor.expand becomes when the batch is traced: ones where the shape says -1.
+
+    Two layers meet it with one and the same width; what else the model holds stays prunable.
+    """
+    expanded = """
+        s{i} = Shape({x})
+        n{i} = Gather(s{i}, zero)
+        shape{i} = Concat<axis=0>(n{i}, six, eight, eight)
+        ones{i} = ConstantOfShape<value = int64[1] {{1}}>(four)
+        gaps{i} = Mul(ones{i}, minus)
+        gap{i} = Equal(shape{i}, gaps{i})
+        grown{i} = Where(gap{i}, ones{i}, shape{i})
+        e{i} = Expand({x}, grown{i})
+    """
+    body = "a = Conv(x, w1)" + expanded.format(i=1, x="a") + expanded.format(i=2, x="e1")
+    body += "h = Conv(e2, w2)\nlast = Conv(h, w3)\n" + HEAD
+    numbers = {"zero": ints(0), "six": ints(6), "eight": ints(8), "four": ints(4), "minus": np.array(-1)}
+    weights = {"w1": (6, 3, 1, 1), "w2": (7, 6, 1, 1), "w3": (6, 7, 1, 1), **numbers, **FC}
+    assert law(IMAGE, body, **weights) == ["7: w2.0 w3.1", "6: w3.0 fc.1"]
+
+
 def test_bounds_that_are_data_freeze_only_the_axis_that_they_cut(law: Law) -> None:
     body = "a = MatMul(x, w1)\ns = Slice(a, from, end, one)\ny = MatMul(s, w2)\n"
     signature = "float[N,6,8] x, int64[1] from => float[N,T,5] y"
