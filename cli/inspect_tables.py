@@ -10,7 +10,7 @@ from onnxprune.groups import Group, Groups
 from onnxprune.groups.explain import Place, weighted_nodes
 from onnxprune.groups.restrict import node_names
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.onnx_file.graph import subgraphs
+from onnxprune.onnx_file.ordering import subgraphs
 from onnxprune.target import Constraints
 
 LONGEST_CELL = 60  # of names, which some exporters make of whole module paths

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, helper
 
-from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.ordering import captures
 
 DOMAIN = "ai.onnx.preview.training"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from onnx import GraphProto, ModelProto
 
-from onnxprune.onnx_file.graph import subgraphs
+from onnxprune.onnx_file.ordering import subgraphs
 
 
 def distinct(model: ModelProto) -> ModelProto:

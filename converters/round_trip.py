@@ -23,8 +23,8 @@ from onnxprune.converters.reading import read_as_numbers
 from onnxprune.converters.table import has_function
 from onnxprune.converters.types import HALF, NUMPY_ONLY, Array, array_of, tensor_of
 from onnxprune.onnx_file import Graph, Initializer
-from onnxprune.onnx_file.graph import subgraphs
 from onnxprune.onnx_file.initializer import constant_of
+from onnxprune.onnx_file.ordering import subgraphs
 from onnxprune.onnx_file.patch import refill
 
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}

@@ -9,7 +9,8 @@ from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
 from onnxprune.converters.batch.search import Found
 from onnxprune.converters.batch.types import Become, Edit, Entry, MoveFirst, SetInput, TileInput, Times
-from onnxprune.onnx_file.graph import Graph, captures
+from onnxprune.onnx_file.graph import Graph
+from onnxprune.onnx_file.ordering import captures
 from onnxprune.onnx_file.patch import Patch
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from onnxprune.converters.batch.table import TABLE
 from onnxprune.converters.batch.tracking import At, Tracked, varies
 from onnxprune.converters.batch.types import BatchAxis, Edit, LostBatch, Step
-from onnxprune.onnx_file.graph import Graph, Node, captures
+from onnxprune.onnx_file.graph import Graph, Node
+from onnxprune.onnx_file.ordering import captures
 
 MAX_DEAD_ENDS = 2000
 

@@ -23,7 +23,7 @@ from onnxprune.calibration.cuts import computed_from_data
 from onnxprune.calibration.feeds import Feed
 from onnxprune.errors import DataError, ModelError, RuntimeProblem, UnsupportedError
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.ordering import captures
 from onnxprune.verification.sessions import CannotRun, Session, runnable
 
 Array = NDArray[Any]

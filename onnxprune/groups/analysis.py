@@ -2,8 +2,8 @@
 
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.blame import blaming
-from onnxprune.onnx_file.graph import captures
 from onnxprune.onnx_file.host import Extent, HostValues
+from onnxprune.onnx_file.ordering import captures
 from onnxprune.operators.context import CannotFollow, NodeContext
 from onnxprune.operators.findings import Findings, Options
 from onnxprune.operators.frozen import FROZEN_BY_DESIGN

@@ -18,7 +18,7 @@ import numpy as np
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.ordering import captures
 from onnxprune.operators.labels import AxisLabels, Labels
 
 

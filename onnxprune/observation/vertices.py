@@ -10,7 +10,7 @@ from onnxprune.groups import Groups
 from onnxprune.observation.rows import ChannelRows
 from onnxprune.observation.types import Edges, merged
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.ordering import captures
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,20 @@ The ModelProto stays the truth and is never changed here; pruning patches a copy
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper
 
-from onnxprune.errors import ModelError
 from onnxprune.onnx_file.initializer import Initializer, constant_of
+from onnxprune.onnx_file.ordering import captures, sort_nodes
 
 Dim = int | str | None
+UNSORTED = "nodes were not in topological order, as ONNX wants them; the written model has them sorted"
 
 
 @dataclass(frozen=True)
@@ -128,71 +128,6 @@ class Graph:
         return {node.name: node for node in self.nodes}
 
 
-def subgraphs(node: NodeProto) -> list[GraphProto]:
-    found = []
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            found.append(attribute.g)
-        elif attribute.type == AttributeProto.GRAPHS:
-            found.extend(attribute.graphs)
-    return found
-
-
-def captures(node: NodeProto) -> list[str]:
-    """Names of outer values that the subgraphs of a node read, however deeply nested."""
-    return list(dict.fromkeys(name for graph in subgraphs(node) for name in reads_outside(graph)))
-
-
-def reads_outside(graph: GraphProto) -> Iterator[str]:
-    """Names that a subgraph reads and does not define: a branch may call its values as others are called."""
-    own = {value.name for value in (*graph.input, *graph.initializer)}
-    own.update(tensor.values.name for tensor in graph.sparse_initializer)
-    own.update(name for node in graph.node for name in node.output)
-    read = (name for node in graph.node for name in (*node.input, *captures(node)) if name)
-    yield from (name for name in (*read, *(output.name for output in graph.output)) if name not in own)
-
-
-def topological(protos: Iterable[NodeProto], known: set[str], path: Path) -> list[NodeProto]:
-    """The nodes so that each comes after those it reads from; file order where that is free.
-
-    Raises:
-        ModelError: E309, where nodes wait for each other or for a value that nobody makes.
-    """
-    nodes = list(protos)
-    maker = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    waiting: list[set[int]] = []
-    followers: dict[int, list[int]] = defaultdict(list)
-    for i, node in enumerate(nodes):
-        own = [n for n in node.input if n]
-        missing = next((n for n in own if n not in maker and n not in known), None)
-        if missing is not None:
-            raise ModelError(
-                "E309",
-                f"{path.name}: node {node.name or node.op_type!r} reads {missing!r}, which nothing produces",
-                hint="the file is damaged or was cut out of a larger model",
-            )
-        needs = {maker[n] for n in [*own, *captures(node)] if n in maker}
-        waiting.append(needs)
-        for need in needs:
-            followers[need].append(i)
-    ready = [i for i, needs in enumerate(waiting) if not needs]
-    heapify(ready)
-    order = []
-    while ready:
-        i = heappop(ready)
-        order.append(nodes[i])
-        for follower in followers[i]:
-            waiting[follower].discard(i)
-            if not waiting[follower]:
-                heappush(ready, follower)
-    if len(order) < len(nodes):
-        stuck = next(node for node, needs in zip(nodes, waiting, strict=True) if needs)
-        raise ModelError(
-            "E309", f"{path.name}: node {stuck.name or stuck.op_type!r} waits for itself (a cycle)"
-        )
-    return order
-
-
 def collect_initializers(graph: GraphProto, folder: Path) -> dict[str, Initializer]:
     found = {t.name: Initializer(t.name, t, folder) for t in graph.initializer}
     for node in graph.node:
@@ -220,22 +155,24 @@ def value_infos(values: Iterable[Any], skip: Mapping[str, Any] = {}) -> tuple[Va
 
 
 def view(model: ModelProto, path: Path) -> Graph:
-    """The lens over a model, without shapes."""
+    """The lens over a model, without shapes; nodes that are not in topological order are sorted in place.
+
+    Raises:
+        ModelError: E309, where nodes wait for each other or for a value that nobody makes.
+    """
     graph = model.graph
+    warnings = [UNSORTED] if sort_nodes(graph, path) else []
     initializers = collect_initializers(graph, path.parent)
     inputs = value_infos(graph.input, initializers)
-    sparse = {s.values.name for s in graph.sparse_initializer}
-    known = {i.name for i in graph.input} | set(initializers) | sparse
     versions = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
     nodes = [
         Node(index, proto, versions.get("" if proto.domain == "ai.onnx" else proto.domain, 1))
         for index, proto in enumerate(
-            p
-            for p in topological(graph.node, known, path)
-            if p.output[:1] != [] and not is_constant(p, initializers)
+            p for p in graph.node if p.output[:1] != [] and not is_constant(p, initializers)
         )
     ]
-    return Graph(path, model, nodes, initializers, inputs, value_infos(graph.output), versions.get("", 1))
+    outputs = value_infos(graph.output)
+    return Graph(path, model, nodes, initializers, inputs, outputs, versions.get("", 1), warnings=warnings)
 
 
 def is_constant(node: NodeProto, initializers: Mapping[str, Initializer]) -> bool:

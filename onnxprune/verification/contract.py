@@ -12,7 +12,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from onnxprune.onnx_file import Graph
 from onnxprune.onnx_file.external import external_locations
-from onnxprune.onnx_file.graph import captures
+from onnxprune.onnx_file.ordering import captures
 from onnxprune.verification.allowed import Allowed
 from onnxprune.verification.contract_nodes import node_faults
 from onnxprune.verification.types import Check, judged

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxprune.groups import Groups
+from onnxprune.onnx_file.ordering import key
 from onnxprune.onnx_file.patch import Patch
 from onnxprune.operators.findings import Cut
 from onnxprune.operators.slots import QUANTISED
@@ -35,11 +36,6 @@ def masked_model(groups: Groups, masks: Mapping[str, NDArray[np.bool_]]) -> Mode
             before[key(node)].append(mask_input(patch, cut, bits, f"masked_{number}"))
     insert(patch.model, before)
     return patch.model
-
-
-def key(node: NodeProto) -> str:
-    """What no other node has: its first output with a name."""
-    return next((output for output in node.output if output), "")
 
 
 def mask_input(patch: Patch, cut: Cut, bits: NDArray[np.bool_], name: str) -> NodeProto:

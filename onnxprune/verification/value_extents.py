@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxprune.groups import Groups
 from onnxprune.onnx_file import Graph, Node
-from onnxprune.onnx_file.graph import captures, subgraphs
+from onnxprune.onnx_file.ordering import captures, subgraphs
 from onnxprune.onnx_file.shapes import computed_numbers, known_extents
 from onnxprune.operators.frozen import FROZEN_BY_DESIGN
 from onnxprune.operators.table import COUPLING
