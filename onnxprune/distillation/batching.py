@@ -1,10 +1,12 @@
 """Whether a model takes several rows at once, as training needs, and what to do where it does not.
 
 Exporters bake a batch of 1 into constants of Reshape and its like. Such a model raises with three rows, or
-runs and is silently wrong. So every model is tried before training: three rows together in torch must give
-what ONNX Runtime gives for them one by one.
+runs and is silently wrong. So every model is tried before training: a few rows together in torch must give
+what ONNX Runtime gives for them one by one. How many are tried is no extent of the model: three temperatures,
+one a row, divide three classes without complaint.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from onnxprune.measurement.running import run_batch
 from onnxprune.measurement.session import Session, SessionSettings, make_session
 from onnxprune.onnx_file import Graph, save_model
 
-ROWS = 3
+LEAST_ROWS = 3
 TOLERANCE = 1e-3  # of the largest output
 HALF_TOLERANCE = 3e-2  # of float16 and bfloat16 models, which torch computes in float32
 HALVES = (10, 16)  # TensorProto: float16, bfloat16
@@ -82,7 +84,7 @@ def form_for_batches(
         UnsupportedError: E406, no form gives for several rows what each gives alone; an output is no tensor.
     """
     require_tensors(graph)
-    rows = [value[:ROWS] for value in inputs]
+    rows = rows_to_try(graph, inputs)
     expected = one_by_one(graph, rows)
     tolerance = HALF_TOLERANCE if is_half(graph) else TOLERANCE
     module = to_torch(graph, trainable=trainable, master=True)
@@ -104,6 +106,19 @@ def form_for_batches(
         cause="a batch size is built into its nodes, or an operator mixes rows",
         hint="export the model with a free batch axis",
     )
+
+
+def rows_to_try(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The first rows, again from the first where they are too few: their number is no extent of the graph.
+
+        a head (N, 64) -> (N, 3)        4 rows
+
+    So an axis that is taken for the batch by mistake fits none of another meaning.
+    """
+    shapes = (*graph.shapes.values(), *(i.shape for i in graph.initializers.values()))
+    extents = {extent for shape in shapes for extent in shape}
+    count = next(n for n in itertools.count(LEAST_ROWS) if n not in extents)
+    return [value[torch.arange(count) % len(value)] for value in inputs]
 
 
 def require_tensors(graph: Graph) -> None:

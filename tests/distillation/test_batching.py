@@ -78,6 +78,32 @@ def test_such_a_student_learns_and_its_file_keeps_the_batch_it_had(
     assert {name for name in before if not np.array_equal(before[name], after[name])} == set(before)
 
 
+def test_a_fixed_axis_of_one_beside_the_batch_is_trained_row_by_row(tmp_path: Path) -> None:
+    """Three temperatures would divide three classes."""
+    weight = normal(np.random.default_rng(0), 12, 3)
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        tempered (float[N, 12] x, float[1] t) => (float[N, 3] y) { h = MatMul(x, w) y = Div(h, t) }""",
+        w=weight,
+    )
+    graph = graph_of(model, tmp_path / "m.onnx")
+    x = torch.from_numpy(normal(np.random.default_rng(1), 50, 12))
+    for t in (torch.linspace(1, 2, 50), torch.full((50,), 2.0)):
+        form = form_for_batches(graph, [x[:16], t[:16]])
+        together = form.runner(form.module)(x, t)
+        torch.testing.assert_close(together, x @ torch.from_numpy(weight) / t[:, None])
+
+
+def test_the_rows_that_are_tried_are_as_many_as_no_axis_is_long(tmp_path: Path) -> None:
+    graph = graph_of(network(np.random.default_rng(0)), tmp_path / "m.onnx")
+    extents = {n for shape in graph.shapes.values() for n in shape}
+    for given in (1, 2, 16):
+        (rows,) = batching.rows_to_try(graph, [torch.arange(given)])
+        assert len(rows) >= batching.LEAST_ROWS
+        assert len(rows) not in extents
+        assert rows[0] == 0
+
+
 def test_a_model_that_mixes_rows_is_refused(tmp_path: Path) -> None:
     mixing = parsed(
         """<ir_version: 8, opset_import: ["" : 17]>
