@@ -15,7 +15,7 @@ from onnxprune.errors import DataError
 from onnxprune.measurement.accumulators import Accumulator, MeanOfRows, Observed, Predictions
 from onnxprune.measurement.custom_metrics import CustomMetric
 from onnxprune.measurement.metrics import METRICS
-from onnxprune.measurement.running import Progress, run_batch
+from onnxprune.measurement.running import Progress, has_rows, run_batch
 from onnxprune.measurement.session import Session
 
 FEW = 100
@@ -61,11 +61,20 @@ class Recorded:
     values: Mapping[str, Array]
 
 
-def record(session: Session, samples: Samples, *, batch_size: int = 64) -> Recorded:
-    """The outputs of `session` for `samples`; all of them are held in memory."""
+def record(session: Session, samples: Samples, *, batch_size: int = 64) -> Recorded | Session:
+    """The outputs of `session` for `samples`, all of them held in memory.
+
+    The session itself where an output has not one row a sample, so that no part of it belongs to some of
+    them: such as a mean over the batch.
+    """
     size = session.static_batch or batch_size
-    runs = [run_batch(session, batch) for batch in samples.batches(size)]
-    return Recorded({name: np.concatenate([run[name] for run in runs]) for name in session.output_names})
+    values: dict[str, list[Array]] = {name: [] for name in session.output_names}
+    for batch in samples.batches(size):
+        for name, value in run_batch(session, batch).items():
+            if not has_rows(value, len(batch)):
+                return session
+            values[name].append(value)
+    return Recorded({name: np.concatenate(parts) for name, parts in values.items()})
 
 
 def measure(

@@ -33,12 +33,16 @@ def _run_filled(session: Session, piece: Batch, fixed: int) -> dict[str, Array]:
     rows = np.minimum(np.arange(fixed), len(piece) - 1)
     values = session.run(piece.rows(rows).inputs)
     for name, value in values.items():
-        shape = list(value.shape) if isinstance(value, np.ndarray) else None  # a sequence
-        if not shape or shape[0] != fixed:
-            what = "no tensor" if shape is None else f"shape {shape}"
+        if not has_rows(value, fixed):
+            what = f"shape {list(value.shape)}" if isinstance(value, np.ndarray) else "no tensor"
             raise DataError(
                 "E503",
                 f"{session.name}, output {name}: {what}, want one row for each of {fixed}",
                 hint=f"give samples in files of {fixed}, and --batch {fixed}",
             )
     return {name: value[: len(piece)] for name, value in values.items()}
+
+
+def has_rows(value: Array, count: int) -> bool:
+    """Whether an output is a tensor, no sequence, with one row for each of `count` samples."""
+    return isinstance(value, np.ndarray) and value.shape[:1] == (count,)

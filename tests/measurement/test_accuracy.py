@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -234,3 +235,16 @@ def test_a_metric_of_the_user_that_fails_is_told_with_its_line(module: str, name
     with pytest.raises(DataError, match=message) as caught:
         measure(make_session(classifier(WEIGHTS)), samples_of(X), options=options)
     assert caught.value.code == "E506"
+
+
+def test_a_number_for_the_whole_batch_beside_the_scores_is_not_recorded() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("ReduceMean", ["y"], ["m"], keepdims=0),
+    ]
+    model = onnx.load_from_string(model_of(nodes, {"x": ["N", 6]}, weights={"w": OTHER}))
+    model.graph.output.append(helper.make_tensor_value_info("m", TensorProto.FLOAT, []))
+    original, samples = make_session(model.SerializeToString()), samples_of(X, LABELS)
+    assert record(original, samples) is original
+    got = measure(make_session(classifier(WEIGHTS)), samples, reference=record(original, samples))
+    assert got.metrics["agreement"] == ((X @ WEIGHTS).argmax(1) == (X @ OTHER).argmax(1)).mean()
