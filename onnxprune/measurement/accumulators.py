@@ -1,7 +1,7 @@
 """What is fed batch by batch and gives one figure in the end."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError
 from onnxprune.measurement.metrics import Compared, Metric, classes_last
+from onnxprune.measurement.running import has_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,9 @@ class MeanOfRows:
 
     def update(self, observed: Observed) -> None:
         compared = observed.compared(self._output)
-        if self._metric.classes:
-            check_classes(compared.output, self._name, self._output)
+        check_output(self._metric, self._name, compared.output, self._output)
+        if self._metric.needs_labels:
+            check_row_each(compared.output, observed.rows, self._output)
         rows = self._metric.rows(compared)
         self._total += float(rows.sum())
         self._rows += len(rows)
@@ -93,15 +95,35 @@ class Predictions:
         )
 
 
-def check_classes(output: Array, metric: str, name: str) -> None:
-    """Nothing, where an output has scores of two classes or more.
+def check_output(metric: Metric, metric_name: str, output: Array, name: str) -> None:
+    """Nothing, where a metric can be computed of an output: scores of two classes or more, or any rows.
 
     Raises:
-        DataError: E504, it has not.
+        DataError: E504, it has not what the metric needs.
     """
-    if output.ndim < 2 or classes_last(output[:1]).shape[-1] < 2:
-        raise DataError(
-            "E504",
-            f"{metric} needs scores [N, classes]; output {name} has shape {list(output.shape)}",
-            hint="use --metric mse, or your own: --metric package.module:function",
-        )
+    if metric.classes and output.ndim > 1 and classes_last(output[:1]).shape[-1] > 1:
+        return
+    if not metric.classes and output.ndim > 0:
+        return
+    wanted, other = ("scores [N, classes]", "--metric mse, or ") if metric.classes else ("rows [N, ...]", "")
+    raise DataError(
+        "E504",
+        f"{metric_name} needs {wanted}; output {name} has shape {list(output.shape)}",
+        hint=f"use {other}your own: --metric package.module:function",
+    )
+
+
+def check_row_each(output: Array, rows: int, name: str) -> None:
+    """Raises: DataError: E503, an output has not one row for each of `rows` samples."""
+    if not has_rows(output, rows):
+        raise rows_differ(f"output {name}", output.shape, rows)
+
+
+def rows_differ(where: str, shape: Sequence[int], rows: int) -> DataError:
+    samples = "1 sample" if rows == 1 else f"{rows} samples"
+    return DataError(
+        "E503",
+        f"{where} has shape {list(shape)} for {samples}, want one row a sample",
+        hint="export the model with the batch as the first axis of its output, or give a metric of your own: "
+        "--metric package.module:function",
+    )

@@ -9,6 +9,7 @@ from onnxprune.data.callables import is_callable_spec
 from onnxprune.data.labels import class_labels, not_whole
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError, UsageError
+from onnxprune.measurement.accumulators import rows_differ
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.onnx_file import Graph
 
@@ -100,6 +101,21 @@ def gives_classes(graph: Graph) -> bool:
     shape = graph.shapes.get(graph.outputs[0].name, ())
     dtype = graph.outputs[0].dtype
     return len(shape) == 2 and shape[1] > 1 and dtype is not None and np.dtype(dtype).kind not in "iub"
+
+
+def require_rows(metric: Metric, graph: Graph) -> None:
+    """Nothing, where the output that a metric looks at may have one row a sample, as far as shapes tell.
+
+        x (N, 12), y (N * 4, 3)        refused: no figure would be that of one sample
+
+    Raises:
+        DataError: E503, it has another number of rows than every input.
+    """
+    name = graph.outputs[0].name
+    shape = graph.shapes.get(name)
+    given = [extents[0] for extents in graph.assumed.values() if extents]
+    if metric.name in METRICS and given and shape is not None and not {*shape[:1]} & {*given}:
+        raise rows_differ(f"{graph.path.name}, output {name}", shape, max(given))
 
 
 def require_labels(metric: Metric, samples: Samples, part: str, graph: Graph) -> None:

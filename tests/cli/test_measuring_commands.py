@@ -9,7 +9,7 @@ import pytest
 
 from onnxprune.cli.gates import parse_gate
 from tests.cli.conftest import Cli
-from tests.onnx_file.small_models import residual
+from tests.onnx_file.small_models import normal, parsed, residual
 
 SHORT = ("--duration", "0.1", "--warmup", "1")
 
@@ -105,3 +105,32 @@ def test_a_gate_on_accuracy_wants_data_before_any_work(cli: Cli, model: Path, tm
 def test_gates_read_percent_and_multiples() -> None:
     assert (parse_gate("top1>=90%").bound, parse_gate("top1>=90%").relative) == (0.9, False)
     assert (parse_gate(" latency_p50 < 0.8x ").bound, parse_gate("latency_p50<.8x").relative) == (0.8, True)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("command", ["compress", "search"])
+def test_an_output_that_merges_rows_is_refused_before_there_is_a_run(
+    cli: Cli, tmp_path: Path, command: str, labelled: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        merging (float[N, 12] x) => (float[M, 3] y) {
+            h = MatMul(x, w)
+            r = Relu(h)
+            s = MatMul(r, v)
+            y = Reshape(s, target)
+        }""",
+        w=normal(rng, 12, 16),
+        v=normal(rng, 16, 12),
+        target=np.array([-1, 3], np.int64),
+    )
+    onnx.save(model, tmp_path / "m.onnx")
+    labels = {"labels": rng.integers(0, 3, 64)} if labelled else {}
+    np.savez(tmp_path / "x.npz", x=normal(rng, 64, 12), **labels)
+    words = ("--data", tmp_path / "x.npz", "--target", "macs=50%", "--agent", "random", "--evaluations", "4")
+    ran = cli(command, tmp_path / "m.onnx", "-o", tmp_path / "run", *words)
+    assert (ran.error_code, ran.code) == ("E503", 5)
+    assert "m.onnx, output y has shape [4, 3] for 1 sample, want one row a sample" in ran.err
+    assert "--metric package.module:function" in ran.err
+    assert not (tmp_path / "run").exists()

@@ -248,3 +248,36 @@ def test_a_number_for_the_whole_batch_beside_the_scores_is_not_recorded() -> Non
     assert record(original, samples) is original
     got = measure(make_session(classifier(WEIGHTS)), samples, reference=record(original, samples))
     assert got.metrics["agreement"] == ((X @ WEIGHTS).argmax(1) == (X @ OTHER).argmax(1)).mean()
+
+
+def merging(rows: int = 2) -> bytes:
+    """The batch and another axis in one: y (N * rows, 5)."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Reshape", ["h", "target"], ["y"]),
+    ]
+    target = np.array([-1, CLASSES // rows], np.int64)
+    return model_of(nodes, {"x": ["N", 6]}, weights={"w": WEIGHTS, "target": target})
+
+
+@pytest.mark.parametrize("metric", ["top1", "top5", "cross-entropy"])
+def test_labels_need_one_row_of_the_output_a_sample(metric: str) -> None:
+    session = make_session(merging())
+    with pytest.raises(DataError, match=r"y has shape \[128, 5\] for 64 samples") as caught:
+        measure(session, samples_of(X, LABELS), options=MeasureOptions((metric,)))
+    assert caught.value.code == "E503"
+
+
+def test_rows_that_are_no_samples_are_still_compared_with_the_original() -> None:
+    """The mean over all of them needs no sample to belong to."""
+    session = make_session(merging())
+    got = measure(session, samples_of(X), reference=session)
+    assert got.metrics["agreement"] == 1
+
+
+def test_a_single_number_has_no_rows_to_compare() -> None:
+    node = helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0)
+    session = make_session(model_of([node], {"x": ["N", 6]}))
+    with pytest.raises(DataError, match=r"mse needs rows \[N, ...\]; output y has shape \[\]") as caught:
+        measure(session, samples_of(X), options=MeasureOptions(("mse",)), reference=session)
+    assert caught.value.code == "E504"
