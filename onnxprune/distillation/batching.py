@@ -81,11 +81,13 @@ def form_for_batches(
         trainable: Which initializers become parameters.
 
     Raises:
-        UnsupportedError: E406, no form gives for several rows what each gives alone; an output is no tensor.
+        UnsupportedError: E406, no form gives for several rows what each gives alone; an output is no tensor,
+            or has not one row for each of the input.
     """
     require_tensors(graph)
     rows = rows_to_try(graph, inputs)
     expected = one_by_one(graph, rows)
+    require_one_each(graph, expected, len(rows[0]))
     tolerance = HALF_TOLERANCE if is_half(graph) else TOLERANCE
     module = to_torch(graph, trainable=trainable, master=True)
     if agrees(module, rows, expected, tolerance):
@@ -128,6 +130,18 @@ def require_tensors(graph: Graph) -> None:
                 "E406",
                 f"{graph.path.name} cannot be trained: its output {output.name} is no tensor",
                 hint="take that output out of the model for training",
+            )
+
+
+def require_one_each(graph: Graph, outputs: Sequence[Array], count: int) -> None:
+    """Raises: UnsupportedError: E406, one of the outputs for `count` rows has another number of rows."""
+    for value, output in zip(outputs, graph.outputs, strict=True):
+        if len(value) != count:
+            got = f"{len(value)} rows for {count} of the input, want one for each"
+            raise UnsupportedError(
+                "E406",
+                f"{graph.path.name} cannot be trained: its output {output.name} has {got}",
+                hint="export the model with the batch as the first axis of every output",
             )
 
 

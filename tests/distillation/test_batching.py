@@ -120,6 +120,18 @@ def test_a_model_that_mixes_rows_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "E406"
 
 
+def test_a_model_that_gives_several_rows_a_sample_is_refused(tmp_path: Path) -> None:
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        merging (float[N, 12] x) => (float[M, 3] y) { h = MatMul(x, w) y = Reshape(h, target) }""",
+        w=normal(np.random.default_rng(0), 12, 12),
+        target=np.array([-1, 3], np.int64),
+    )
+    with pytest.raises(UnsupportedError, match="output y has 20 rows for 5 of the input") as caught:
+        form_for_batches(graph_of(model, tmp_path / "m.onnx"), [torch.zeros(16, 12)])
+    assert caught.value.code == "E406"
+
+
 def test_a_model_that_gives_a_sequence_is_refused(tmp_path: Path) -> None:
     halves = parsed(
         """<ir_version: 8, opset_import: ["" : 17]>
