@@ -18,7 +18,7 @@ from onnxprune.criteria import CRITERIA
 from onnxprune.errors import DataError, UsageError
 from onnxprune.groups import Groups
 from onnxprune.masks import load_masks
-from onnxprune.measurement.choice import Metric, require_labels, require_rows
+from onnxprune.measurement.choice import Metric, require_labels
 from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.pipeline import require_met
@@ -156,7 +156,6 @@ def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:
         DataError: E504, too few samples, or no labels; E503, labels that are no classes, or an output that
             has not one row a sample.
     """
-    require_rows(metric, graph)
     for name, samples in (("fit", parts.fit), ("search", parts.search), ("test", parts.test)):
         if samples.count == 0:
             raise DataError(

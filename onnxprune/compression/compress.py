@@ -123,8 +123,9 @@ def start(
     check_searching(options, cost_model, parts, inputs)
     asked = Asked(COMMAND, argv, options.seed, inputs, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
-    write_config(run.path / CONFIG, options)
-    write_table(run, cost_model)
+    with kept_on_failure(folder):
+        write_config(run.path / CONFIG, options)
+        write_table(run, cost_model)
     return run
 
 
@@ -176,7 +177,7 @@ def compress(run: RunFolder, listener: Listener | None = None) -> None:
     options = options_of(run)
     work = make_work(options, run, listener)
     require_same(run, identity(options, work.graph))
-    with kept_on_failure(run.path), locked(run.path), recorded(run):
+    with locked(run.path), kept_on_failure(run.path), recorded(run):
         folders = (run.path, *(run.path / STAGES).glob("*"))
         clear(entry for folder in folders for entry in half_written(folder))
         write_config(run.path / CONFIG, options)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[Any]
+EXACT = 2.0**53  # above, floats are whole because they are coarse
 
 
 def class_labels(labels: Labels | None, rows: int) -> NDArray[np.int64] | None:
@@ -29,5 +30,5 @@ def not_whole(labels: Labels) -> float | None:
     """The first label that is no whole number; None where all are."""
     if labels.dtype.kind != "f":
         return None
-    broken = labels[(labels != np.floor(labels)) | np.isinf(labels)]
+    broken = labels[(labels != np.floor(labels)) | (np.abs(labels) > EXACT)]
     return float(broken[0]) if broken.size else None

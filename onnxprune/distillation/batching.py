@@ -117,7 +117,8 @@ def rows_to_try(graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor]:
 
     So an axis that is taken for the batch by mistake fits none of another meaning.
     """
-    shapes = (*graph.shapes.values(), *(i.shape for i in graph.initializers.values()))
+    own = (*graph.shapes.values(), *(i.shape for i in graph.initializers.values()))
+    shapes = (*own, *(tuple(value.shape[1:]) for value in inputs))
     extents = {extent for shape in shapes for extent in shape}
     count = next(n for n in itertools.count(LEAST_ROWS) if n not in extents)
     return [value[torch.arange(count) % len(value)] for value in inputs]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxprune.data import Batch
 from onnxprune.errors import DataError, OnnxPruneError
 from onnxprune.evaluation.racing import looks_of
-from onnxprune.measurement.accumulators import Observed, check_output, check_row_each
+from onnxprune.measurement.accumulators import Observed, check_output
 from onnxprune.measurement.choice import Metric
 from onnxprune.measurement.custom_metrics import CustomMetric
 from onnxprune.measurement.metrics import METRICS
@@ -109,8 +109,7 @@ class Judge:
         """(n,) of the rows of one batch, larger is better.
 
         Raises:
-            DataError: E503, unfit labels, or not one row a sample; E504, no scores of classes; E506, not
-                finite.
+            DataError: E503, unfit labels or outputs; E504, no scores of classes; E506, not finite.
         """
         observed = self.observe(session, number)
         metric = METRICS[self.metric.name]
@@ -118,7 +117,6 @@ class Judge:
         if is_nan(compared.output):
             raise DataError("E506", f"output {self.output} is NaN")
         check_output(metric, self.metric.name, compared.output, self.output)
-        check_row_each(compared.output, observed.rows, self.output)
         found = self.metric.sign * metric.rows(compared)
         if not np.isfinite(found).all():
             raise DataError("E506", f"{self.metric.name} is not finite: the outputs are no numbers")

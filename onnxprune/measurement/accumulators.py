@@ -1,7 +1,7 @@
 """What is fed batch by batch and gives one figure in the end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,6 @@ import numpy as np
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError
 from onnxprune.measurement.metrics import Compared, Metric, classes_last
-from onnxprune.measurement.running import has_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,6 @@ class MeanOfRows:
     def update(self, observed: Observed) -> None:
         compared = observed.compared(self._output)
         check_output(self._metric, self._name, compared.output, self._output)
-        if self._metric.needs_labels:
-            check_row_each(compared.output, observed.rows, self._output)
         rows = self._metric.rows(compared)
         self._total += float(rows.sum())
         self._rows += len(rows)
@@ -110,20 +107,4 @@ def check_output(metric: Metric, metric_name: str, output: Array, name: str) -> 
         "E504",
         f"{metric_name} needs {wanted}; output {name} has shape {list(output.shape)}",
         hint=f"use {other}your own: --metric package.module:function",
-    )
-
-
-def check_row_each(output: Array, rows: int, name: str) -> None:
-    """Raises: DataError: E503, an output has not one row for each of `rows` samples."""
-    if not has_rows(output, rows):
-        raise rows_differ(f"output {name}", output.shape, rows)
-
-
-def rows_differ(where: str, shape: Sequence[int], rows: int) -> DataError:
-    samples = "1 sample" if rows == 1 else f"{rows} samples"
-    return DataError(
-        "E503",
-        f"{where} has shape {list(shape)} for {samples}, want one row a sample",
-        hint="export the model with the batch as the first axis of its output, or give a metric of your own: "
-        "--metric package.module:function",
     )

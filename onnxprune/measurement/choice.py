@@ -9,8 +9,7 @@ from onnxprune.data.callables import is_callable_spec
 from onnxprune.data.labels import class_labels, not_whole
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError, UsageError
-from onnxprune.measurement.accumulators import rows_differ
-from onnxprune.measurement.metrics import METRICS
+from onnxprune.measurement.metrics import METRICS, rows_differ
 from onnxprune.onnx_file import Graph
 
 LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse"})
@@ -79,19 +78,23 @@ def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
         return Metric(
             "mse", labelled=False, unused="W507: labels do not count: the model does not give classes"
         )
-    if class_labels(labels, len(first)) is not None:
+    why = no_classes(labels, len(first), graph.shapes[graph.outputs[0].name][1])
+    if not why:
         return Metric("top1", labelled=True)
-    return Metric(
-        "agreement", labelled=False, unused=f"W507: labels do not count: {no_classes(labels, len(first))}"
-    )
+    return Metric("agreement", labelled=False, unused=f"W507: labels do not count: {why}")
 
 
-def no_classes(labels: Array, rows: int) -> str:
-    """Why labels are no classes."""
+def no_classes(labels: Array, rows: int, classes: int) -> str:
+    """Why labels are none of so many classes; "" where they are, or integers that should be."""
     if labels.size != rows:
         return f"they are {labels.size // max(1, rows)} numbers a row, and a class is one"
     broken = not_whole(labels)
-    return f"they are {labels.dtype}" if broken is None else f"{broken:g} is no class"
+    if broken is not None:
+        return f"{broken:g} is no class"
+    if class_labels(labels, rows) is None:
+        return f"they are {labels.dtype}"
+    beyond = labels[(labels < 0) | (labels >= classes)]
+    return f"{beyond[0]:g} is none of {classes} classes" if labels.dtype.kind == "f" and beyond.size else ""
 
 
 def gives_classes(graph: Graph) -> bool:
@@ -101,21 +104,6 @@ def gives_classes(graph: Graph) -> bool:
     shape = graph.shapes.get(graph.outputs[0].name, ())
     dtype = graph.outputs[0].dtype
     return len(shape) == 2 and shape[1] > 1 and dtype is not None and np.dtype(dtype).kind not in "iub"
-
-
-def require_rows(metric: Metric, graph: Graph) -> None:
-    """Nothing, where the output that a metric looks at may have one row a sample, as far as shapes tell.
-
-        x (N, 12), y (N * 4, 3)        refused: no figure would be that of one sample
-
-    Raises:
-        DataError: E503, it has another number of rows than every input.
-    """
-    name = graph.outputs[0].name
-    shape = graph.shapes.get(name)
-    given = [extents[0] for extents in graph.assumed.values() if extents]
-    if metric.name in METRICS and given and shape is not None and not {*shape[:1]} & {*given}:
-        raise rows_differ(f"{graph.path.name}, output {name}", shape, max(given))
 
 
 def require_labels(metric: Metric, samples: Samples, part: str, graph: Graph) -> None:
@@ -149,6 +137,8 @@ def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> Non
         raise DataError("E503", f"{source}: label {broken:g} is no class", hint=hint)
     if metric.name == "top1" and class_labels(batch.labels, len(batch)) is None:
         raise DataError("E503", f"top1 needs one whole number a row as label: {source} has others", hint=hint)
+    if batch.labels is not None and batch.labels.size == len(batch):
+        require_rows(graph)
     if batch.labels is None or not gives_classes(graph):
         return
     classes, low, high = graph.shapes[graph.outputs[0].name][1], batch.labels.min(), batch.labels.max()
@@ -156,3 +146,18 @@ def check_labels(metric: Metric, batch: Batch, source: str, graph: Graph) -> Non
         raise DataError(
             "E503", f"{source}: labels {low} to {high} for a model of {classes} classes", hint=hint
         )
+
+
+def require_rows(graph: Graph) -> None:
+    """Nothing, where the first output may have one row a sample, as far as shapes tell.
+
+        x (N, 12), y (N * 4, 3)        refused: labels, one a sample, do not fit
+
+    Raises:
+        DataError: E503, it has another number of rows than every input.
+    """
+    name = graph.outputs[0].name
+    shape = graph.shapes.get(name)
+    given = [extents[0] for extents in graph.assumed.values() if extents]
+    if given and shape is not None and not {*shape[:1]} & {*given}:
+        raise rows_differ(f"{graph.path.name}, output {name}", shape, max(given))

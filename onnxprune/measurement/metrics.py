@@ -11,7 +11,7 @@ Classes lie on axis 1 of an output (N, classes, ...), or on the last of (N, posi
 figures of a row with several positions are means over them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +125,8 @@ def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     broken = not_whole(given)
     if broken is not None:
         raise DataError("E503", f"label {broken:g} is no class", hint="--metric agreement needs no labels")
+    if given.size % max(1, len(scores)):
+        raise rows_differ("the output", batch.output.shape, len(given))
     labels = given.astype(np.int64).reshape(len(scores), -1)
     if labels.shape[1] != scores.shape[1]:
         raise DataError("E503", f"{labels.shape[1]} labels a row for {scores.shape[1]} predictions a row")
@@ -132,6 +134,17 @@ def _labels(batch: Compared, scores: NDArray[np.float64]) -> NDArray[np.int64]:
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DataError("E503", f"labels {labels.min()} to {labels.max()} for a model of {classes} classes")
     return labels
+
+
+def rows_differ(where: str, shape: Sequence[int], rows: int) -> DataError:
+    """What is wrong where labels of so many samples meet an output with other rows."""
+    samples = "1 sample" if rows == 1 else f"{rows} samples"
+    return DataError(
+        "E503",
+        f"{where} has shape {list(shape)} for {samples}, want one row a sample",
+        hint="export the model with the batch as the first axis of its output, or give a metric of your own: "
+        "--metric package.module:function",
+    )
 
 
 def _mean(figures: Array) -> Rows:

@@ -18,7 +18,7 @@ from onnxprune.runs.folder import (
     locked,
     read_json,
 )
-from onnxprune.runs.replaced import put_back, set_aside
+from onnxprune.runs.replaced import ASIDE, put_back, set_aside
 
 
 def check_new(path: Path, command: str, *, force: bool) -> None:
@@ -27,8 +27,7 @@ def check_new(path: Path, command: str, *, force: bool) -> None:
     Raises:
         UsageError: E203, another run or other files lie there, or it cannot be made.
     """
-    if not (path / RECORD).exists():
-        put_back(path)
+    mend(path)
     if path.exists() and not path.is_dir():
         raise UsageError("E203", f"{path} is no folder", hint="choose another output")
     parent = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
@@ -44,6 +43,13 @@ def check_new(path: Path, command: str, *, force: bool) -> None:
         )
     if path.exists() and not (path / RECORD).exists() and any(path.iterdir()):
         raise UsageError("E203", f"{path} is not empty, and holds no run", hint="choose another output")
+
+
+def mend(path: Path) -> None:
+    """Put together what was half replaced, or half put back, when a process died, in place."""
+    if (path / ASIDE).is_dir() and not (path / RECORD).exists():
+        with disk_errors(path, BLOCK), locked(path):
+            put_back(path)
 
 
 def command_of(path: Path) -> str:
@@ -78,8 +84,7 @@ def open_run(path: Path, command: str) -> RunFolder:
     Raises:
         UsageError: E208, there is none, or it is damaged, of another version or another command.
     """
-    if not (path / RECORD).exists():
-        put_back(path)
+    mend(path)
     if not (path / RECORD).is_file():
         raise UsageError("E208", f"{path} holds no run", hint="name the folder given with --out")
     record = read_json(path / RECORD)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onnxprune.errors import OnnxPruneError
 from onnxprune.runs.folder import RECORD, clear
 
 ASIDE = ".replaced"
+GONE = ".onnxprune-replaced"  # one of `half_written`
 
 
 def set_aside(path: Path, names: Iterable[str]) -> None:
@@ -40,15 +40,21 @@ def put_back(path: Path) -> None:
 
 
 def let_go(path: Path) -> None:
-    """Remove what was set aside, in place."""
-    clear([path / ASIDE])
+    """Remove what was set aside, in place; it is out of reach at once, whatever interrupts the removal."""
+    if (path / ASIDE).is_dir():
+        clear([path / GONE])
+        (path / ASIDE).rename(path / GONE)
+        clear([path / GONE])
 
 
 @contextmanager
 def kept_on_failure(path: Path) -> Iterator[None]:
-    """What was set aside and not let go comes back if the block fails; an interrupted run can go on."""
+    """What was set aside and not let go comes back if the block fails; an interrupted run can go on.
+
+    Who uses it keeps other processes out: what fails there must not be that another one works here.
+    """
     try:
         yield
-    except OnnxPruneError:
+    except Exception:
         put_back(path)
         raise

@@ -25,7 +25,7 @@ from onnxprune.latency import (
     cost_model_for,
     ignore,
 )
-from onnxprune.measurement.choice import Metric, choose_metric, require_labels, require_rows
+from onnxprune.measurement.choice import Metric, choose_metric, require_labels
 from onnxprune.measurement.metrics import METRICS
 from onnxprune.pipeline import PruneOptions, load_groups
 from onnxprune.runs.begin import whole_path
@@ -157,7 +157,6 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
                 f"{samples.source} has too few rows: none is left for the {name} split",
                 hint="a half of undivided samples is for fitting, a quarter for the search",
             )
-    require_rows(metric, groups.graph)
     require_labels(metric, search, "search", groups.graph)
     if metric.name not in METRICS:
         load_callable(metric.name, code="E506")

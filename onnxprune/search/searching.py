@@ -99,8 +99,9 @@ def start(
     check_search(options, opened)
     asked = Asked(COMMAND, argv, options.seed, opened.sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), OURS)
-    SCHEMA.write(run.path / CONFIG, options)
-    write_table(run, opened.cost_model)
+    with kept_on_failure(folder):
+        SCHEMA.write(run.path / CONFIG, options)
+        write_table(run, opened.cost_model)
     return run
 
 
@@ -163,7 +164,7 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
     if complete(run, options, inputs.groups):
         listener.note("all evaluations were done before")
         return
-    with kept_on_failure(run.path), locked(run.path), recorded(run), disk_errors(run.path, BLOCK):
+    with locked(run.path), kept_on_failure(run.path), recorded(run), disk_errors(run.path, BLOCK):
         clear(half_written(run.path))
         SCHEMA.write(run.path / CONFIG, options)
         if given is None:

@@ -17,7 +17,7 @@ def test_classes_are_classes_whatever_type_a_file_keeps_them_in(labels: list[int
     assert found.tolist() == held.ravel().astype(int).tolist()
 
 
-@pytest.mark.parametrize("broken", [0.5, -1e-3, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("broken", [0.5, -1e-3, np.nan, np.inf, -np.inf, 1e300])
 def test_one_number_that_is_not_whole_makes_all_of_them_no_classes(broken: float) -> None:
     labels = np.array([3.0, broken, 1.0])
     assert class_labels(labels, 3) is None

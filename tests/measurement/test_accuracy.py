@@ -263,7 +263,7 @@ def merging(rows: int = 2) -> bytes:
 @pytest.mark.parametrize("metric", ["top1", "top5", "cross-entropy"])
 def test_labels_need_one_row_of_the_output_a_sample(metric: str) -> None:
     session = make_session(merging())
-    with pytest.raises(DataError, match=r"y has shape \[128, 5\] for 64 samples") as caught:
+    with pytest.raises(DataError, match=r"output has shape \[128, 5\] for 64 samples") as caught:
         measure(session, samples_of(X, LABELS), options=MeasureOptions((metric,)))
     assert caught.value.code == "E503"
 

@@ -38,6 +38,7 @@ def test_one_whole_number_a_row_is_a_class(dtype: type, shape: tuple[int, ...], 
         (np.array([0, 1.5, 1, 2]), "1.5 is no class"),
         (np.eye(5)[:4], "5 numbers a row"),
         (np.array(["a", "b", "c", "d"]), "they are <U1"),
+        (np.array([1.0, 89.0, 2.0, 3.0]), "89 is none of 5 classes"),
     ],
 )
 def test_other_labels_do_not_count_and_it_says_why(labels: np.ndarray, why: str, graph: Graph) -> None:

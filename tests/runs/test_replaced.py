@@ -7,10 +7,10 @@ import onnx
 import pytest
 
 from onnxprune import compression, search
-from onnxprune.errors import DataError
-from onnxprune.runs.folder import RECORD, path_hash
+from onnxprune.errors import DataError, UsageError
+from onnxprune.runs.folder import RECORD, locked, path_hash
 from onnxprune.runs.opening import check_new, open_run
-from onnxprune.runs.replaced import ASIDE, put_back, set_aside
+from onnxprune.runs.replaced import ASIDE, kept_on_failure, let_go, put_back, set_aside
 from tests.compression import conftest as compressing
 from tests.onnx_file.small_models import chain
 from tests.search import conftest as searching
@@ -75,6 +75,45 @@ def test_what_a_kill_left_half_replaced_is_put_together_again(moved: int, tmp_pa
         (tmp_path / name).replace(tmp_path / ASIDE / name)
     check_new(tmp_path, "search", force=True)
     assert files(tmp_path) == before
+
+
+def test_another_process_that_is_kept_out_puts_nothing_back(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    search.search(search.start(searching.options(model, samples), folder, []))
+    run = search.start(searching.options(model, samples, target=("macs=40%",)), folder, [], force=True)
+    before = files(folder)
+    with locked(folder), pytest.raises(UsageError, match="another process works"):
+        search.search(search.resume(folder, {}))
+    assert files(folder) == before
+    search.search(run)
+    assert run.record["status"] == "done"
+    assert not (folder / ASIDE).exists()
+
+
+def test_any_failure_before_the_original_is_scored_puts_it_back(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("old")
+    set_aside(tmp_path, [])
+    (tmp_path / RECORD).write_text("new")
+    with pytest.raises(TypeError), kept_on_failure(tmp_path):
+        raise TypeError
+    assert (tmp_path / RECORD).read_text() == "old"
+
+
+def test_a_removal_that_was_cut_short_leaves_the_new_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (RECORD, "masks.json"):
+        (tmp_path / name).write_text("old")
+    set_aside(tmp_path, ["masks.json"])
+    (tmp_path / RECORD).write_text("new")
+    monkeypatch.setattr("shutil.rmtree", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        let_go(tmp_path)
+    put_back(tmp_path)
+    assert (tmp_path / RECORD).read_text() == "new"
+    assert not (tmp_path / "masks.json").exists()
 
 
 def test_an_interrupted_run_can_go_on_and_the_one_before_it_comes_back_in_the_next(
