@@ -150,8 +150,12 @@ class GatPpo(Agent):
         fit = self.critic.fit()
         if not masks or fit is None:
             return masks[:FAVOURITES]
-        worth = self.critic.mean(fit, np.stack([self.problem.order.join(one) for one in masks]))
+        worth = self.critic.mean(fit, self.rows(masks))
         return [masks[index] for index in np.argsort(-worth, kind="stable")[:FAVOURITES]]
+
+    def rows(self, masks: Sequence[Masks]) -> NDArray[np.bool_]:
+        """(N, C) keep bits, as the critic takes them."""
+        return np.stack([self.problem.order.join(one) for one in masks])
 
     @property
     def imagined(self) -> int:
@@ -176,8 +180,7 @@ class GatPpo(Agent):
         if fit is None:
             return [int(index) for index in np.flatnonzero(new)[:count]]
         normals = torch.randn(count, len(keys), generator=self.generator, dtype=torch.float64).numpy()
-        bits = np.stack([self.problem.order.join(candidate.masks) for candidate in pool])
-        draws = self.critic.draws(fit, bits, normals)
+        draws = self.critic.draws(fit, self.rows([candidate.masks for candidate in pool]), normals)
         near = np.array([candidate.note == NEIGHBOUR for candidate in pool])
         own = distinct_best(draws, new & ~near, count - round(count * self.near_share))
         new[own] = False
