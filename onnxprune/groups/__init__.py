@@ -1,7 +1,7 @@
 """Finding the groups of coupled channels of a graph."""
 
 from onnxprune.groups.analysis import analyse
-from onnxprune.groups.constraints import freeze_conflicts
+from onnxprune.groups.constraints import couple_shared, freeze_conflicts
 from onnxprune.groups.solve import Solution, build_groups, solve
 from onnxprune.groups.types import Group, Groups, Member
 from onnxprune.onnx_file import Graph
@@ -31,6 +31,8 @@ def find_groups(graph: Graph, *, heads: bool = False) -> Groups:
             break
         options = better
         findings, host = analyse(graph, options)
+        solution = solve(findings.store)
+    while couple_shared(graph, findings, host, solution):
         solution = solve(findings.store)
     freeze_conflicts(graph, findings, host, solution)
     groups, components = build_groups(findings.store, solution, graph)

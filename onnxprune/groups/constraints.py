@@ -1,8 +1,8 @@
 """Numbers that count channels must come out right for every mask; where they would not, freeze.
 
 An integer that stands literally in the file is patched when channels go. Two kinds need a look first:
-one literal that must count two different things, and numbers that the graph computes from extents that
-are free, so that no constant can take their place.
+one literal that must count two different things, which are coupled where they can be, and numbers that the
+graph computes from extents that are free, so that no constant can take their place.
 """
 
 from collections import defaultdict
@@ -20,26 +20,58 @@ Key = tuple[int, ...]
 Wanted = dict[Edge, dict[int, AxisLabels]]  # what each element that an edge reads must count
 
 
+def couple_shared(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> bool:
+    """Couple, index by index, what one number counts; whether anything was, and is to be solved anew.
+
+    The shape of keys and values is one Concat where an exporter merges what is equal: both keep as much.
+    """
+    coupled = False
+    for parts in counted_by_literals(graph, findings, host).values():
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or len({len(part) for part in known}) > 1:
+            continue
+        if any((solution.reason[solution.of_label[part]] >= 0).any() for part in known):
+            continue
+        first, *others = known
+        for other in others:
+            if counted(first, solution) != counted(other, solution):
+                findings.store.couple(first, other)
+                coupled = True
+    return coupled
+
+
+def counted_by_literals(
+    graph: Graph, findings: Findings, host: HostValues
+) -> dict[Literal, list[AxisLabels]]:
+    """What each number that stands in the file must count, wherever it comes to be read."""
+    by_literal: dict[Literal, list[AxisLabels]] = defaultdict(list)
+    for edge, elements in wanted_counts(findings, host, graph).items():
+        origins = host.origins(edge, graph.nodes[edge.node].inputs[edge.slot])
+        for index, labels in elements.items():
+            origin = origins[index] if index < len(origins) else None
+            if isinstance(origin, Literal):
+                by_literal[origin].append(labels)
+    return by_literal
+
+
 def freeze_conflicts(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> None:
     """Freeze what a number in the graph could not follow, in place."""
-    by_literal: dict[Literal, list[AxisLabels]] = defaultdict(list)
-    wanted = wanted_counts(findings, host, graph)
     moves = False
-    for edge, elements in wanted.items():
+    for edge, elements in wanted_counts(findings, host, graph).items():
         node = graph.nodes[edge.node]
         origins = host.origins(edge, node.inputs[edge.slot])
         for index, labels in elements.items():
             origin = origins[index] if index < len(origins) else None
             if isinstance(origin, Literal):
-                by_literal[origin].append(labels)
-            elif isinstance(origin, Extent):
+                continue
+            if isinstance(origin, Extent):
                 behind = labels_at(findings, origin)
                 if counted(behind, solution) != counted(labels, solution):
                     freeze_all(solution, [labels, behind], f"its extent is computed at {node}")
             else:
                 behind_all = [labels_at(findings, extent) for extent in extents_of(origin)]
                 moves |= any(counted(part, solution) for part in [labels, *behind_all])
-    for literal, parts in by_literal.items():
+    for literal, parts in counted_by_literals(graph, findings, host).items():
         if len({counted(labels, solution) for labels in parts}) > 1:
             reason = f"one number ({literal.tensor}[{literal.index}]) counts it and something else"
             freeze_all(solution, parts, reason)

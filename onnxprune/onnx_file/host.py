@@ -16,7 +16,15 @@ import numpy as np
 
 from onnxprune.onnx_file.blame import blaming
 from onnxprune.onnx_file.graph import Edge, Graph, Node
-from onnxprune.onnx_file.shape_functions import BINARY, COMPUTES, INDEX_SLOTS, MOVES, Array, attempt
+from onnxprune.onnx_file.shape_functions import (
+    BINARY,
+    COMPUTES,
+    INDEX_SLOTS,
+    MOVES,
+    RESIZES,
+    Array,
+    attempt,
+)
 
 SMALL_INTS = 4096
 SMALL_FLOATS = 8
@@ -72,6 +80,7 @@ class HostValue:
 
     array: Array
     origins: Array  # of Origin, in the same shape
+    sized_by: frozenset[Extent] = frozenset()  # what the number of elements depends on
 
     @cached_property
     def behind(self) -> frozenset[Extent]:
@@ -144,10 +153,16 @@ class HostValues:
             return None
         if name in self.found:
             value = self.found[name]
-            constant = all(self.is_static(extent) for extent in value.behind)
+            constant = all(self._is_fixed(extent) for extent in value.behind)
             return HostValue(value.array, literals(name, edge, value.array)) if constant else value
         array = self._small_constant(name)
         return None if array is None else HostValue(array, literals(name, edge, array))
+
+    def _is_fixed(self, extent: Extent) -> bool:
+        """The same for all inputs, as the length of most computed shapes is too."""
+        if extent.value in self.found:
+            return all(self._is_fixed(behind) for behind in self.found[extent.value].sized_by)
+        return self.is_static(extent)
 
     def _small_constant(self, name: str) -> Array | None:
         constant = self.graph.initializers.get(name)
@@ -221,7 +236,14 @@ def apply(node: Node, function: Callable[..., Array], inputs: Sequence[HostValue
     array = attempt(node, function, [None if i is None else i.array for i in inputs])
     if array is None or array.size > SMALL_INTS:
         return None
-    return HostValue(array, travelled(node, function, inputs, array))
+    return HostValue(array, travelled(node, function, inputs, array), sizes_behind(node, inputs))
+
+
+def sizes_behind(node: Node, inputs: Sequence[HostValue | None]) -> frozenset[Extent]:
+    """Every extent that the number of elements of a result depends on."""
+    slots = RESIZES.get(node.op_type, ())
+    parts = [i.behind if slot in slots else i.sized_by for slot, i in enumerate(inputs) if i]
+    return frozenset[Extent]().union(*parts)
 
 
 def travelled(
@@ -239,6 +261,8 @@ def travelled(
         ]
         moved = function(node, *arrays)
         return moved if isinstance(moved, np.ndarray) else objects([moved]).reshape(())
+    if node.op_type == "Where":
+        return chosen(*present)
     product = node.op_type in ("Mul", "ReduceProd")
     join = np.frompyfunc(partial(result_of, product=product), 2, 1)
     if node.op_type in BINARY:
@@ -247,3 +271,19 @@ def travelled(
     origins = np.empty(result.shape, object)
     origins[...] = reduce(partial(result_of, product=product), everything, Computed(frozenset()))
     return origins
+
+
+def chosen(condition: HostValue, yes: HostValue, no: HostValue) -> Array:
+    """Origins of the elements of a Where: of those that literals alone choose, where they come from.
+
+    torch.Tensor.expand traced with a free batch is Where(shape == -1, 1, shape): the batch is computed, a
+    count of channels travels.
+    """
+
+    def one(decided_by: Origin, bit: bool, yes: Origin, no: Origin) -> Origin:
+        if extents_of(decided_by):
+            return Computed(extents_of(decided_by) | extents_of(yes) | extents_of(no))
+        return yes if bit else no
+
+    origins = np.frompyfunc(one, 4, 1)(condition.origins, condition.array, yes.origins, no.origins)
+    return np.asarray(origins, object)

@@ -128,11 +128,11 @@ MOVES: dict[str, Callable[..., Array]] = {
     "Squeeze": squeeze,
     "Reshape": reshape,
     "Identity": identity,
-    "Where": where,
     "Transpose": transpose,
     "Expand": expand,
 }
 COMPUTES: dict[str, Callable[..., Array]] = {
+    "Where": where,
     "Cast": cast,
     "CastLike": cast,
     "Div": divide,
@@ -164,7 +164,15 @@ COMPUTES: dict[str, Callable[..., Array]] = {
     "Round": elementwise(np.round),
     "Sqrt": elementwise(np.sqrt),
 }
-BINARY = ("Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Pow")
+COMPARE = ("Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "And", "Or")
+BINARY = ("Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Pow", *COMPARE)
+RESIZES = {  # inputs whose numbers decide how many elements the result has
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+}
 INDEX_SLOTS = {
     "Gather": (1,),
     "Slice": (1, 2, 3, 4),
@@ -172,7 +180,6 @@ INDEX_SLOTS = {
     "Squeeze": (1,),
     "Reshape": (1,),
     "Expand": (1,),
-    "Where": (0,),
 }
 
 

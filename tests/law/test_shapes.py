@@ -143,20 +143,28 @@ def test_an_expanded_token_and_a_broadcast_by_extents_of_another_value(law: Law)
     assert law(IMAGE, body + HEAD, w1=(6, 3, 1, 1), w2=(6, 3, 1, 1), **FC) == ["6: w1.0 w2.0 fc.1"]
 
 
-def test_one_literal_that_counts_two_different_things_freezes_both(law: Law) -> None:
-    body = """
-        a = Conv(x, w1)
-        b = Conv(x, w2)
-        n = Shape<end=1>(x)
-        shape = Concat<axis=0>(n, six)
-        ra = Reshape(a, shape)
-        rb = Reshape(b, shape)
-        fa = Gemm(ra, f1)
-        fb = Gemm(rb, f2)
-        y = Add(fa, fb)
-    """
-    weights = {"w1": (6, 3, 8, 8), "w2": (6, 3, 8, 8), "six": ints(6), "f1": (6, 5), "f2": (6, 5)}
-    assert law(IMAGE, body, **weights) == []
+ONE_SHAPE = """
+    a = Conv(x, w1)
+    n = Shape<end=1>(x)
+    shape = Concat<axis=0>(n, six)
+    ra = Reshape(a, shape)
+    rb = Reshape(b, shape)
+    fa = Gemm(ra, f1)
+    fb = Gemm(rb, f2)
+    y = Add(fa, fb)
+"""
+ONE_SHAPE_WEIGHTS = {"w1": (6, 3, 8, 8), "six": ints(6), "f1": (6, 5), "f2": (6, 5)}
+
+
+def test_two_widths_that_one_literal_counts_are_coupled(law: Law) -> None:
+    """What becomes of equal shapes where an exporter merges them; no number of it could follow both."""
+    weights = {**ONE_SHAPE_WEIGHTS, "w2": (6, 3, 8, 8)}
+    assert law(IMAGE, "b = Conv(x, w2)" + ONE_SHAPE, **weights) == ["6: w2.0 w1.0 f1.0 f2.0"]
+
+
+def test_one_literal_that_counts_channels_and_what_never_changes_freezes_them(law: Law) -> None:
+    signature = "float[N,3,8,8] x, float[N,6] z => float[N,5] y"
+    assert law(signature, "b = Identity(z)" + ONE_SHAPE, **ONE_SHAPE_WEIGHTS) == []
 
 
 def test_a_width_written_as_a_product_is_patched_in_its_factor(law: Law) -> None:
@@ -186,25 +194,49 @@ def test_a_width_written_as_a_product_is_patched_in_its_factor(law: Law) -> None
 
 
 def test_two_numbers_that_go_wrong_over_one_width_freeze_no_other(law: Law) -> None:
-    """What torch.Tensor.expand becomes when the batch is traced: ones where the shape says -1.
+    """A width written as twice the extent of an input: no factor of it counts what is left.
 
     Two layers meet it with one and the same width; what else the model holds stays prunable.
     """
     expanded = """
-        s{i} = Shape({x})
+        s{i} = Shape(x)
         n{i} = Gather(s{i}, zero)
-        shape{i} = Concat<axis=0>(n{i}, six, eight, eight)
-        ones{i} = ConstantOfShape<value = int64[1] {{1}}>(four)
-        gaps{i} = Mul(ones{i}, minus)
-        gap{i} = Equal(shape{i}, gaps{i})
-        grown{i} = Where(gap{i}, ones{i}, shape{i})
-        e{i} = Expand({x}, grown{i})
+        c{i} = Gather(s{i}, one)
+        twice{i} = Mul(c{i}, two)
+        shape{i} = Concat<axis=0>(n{i}, twice{i}, eight, eight)
+        e{i} = Expand({x}, shape{i})
     """
     body = "a = Conv(x, w1)" + expanded.format(i=1, x="a") + expanded.format(i=2, x="e1")
     body += "h = Conv(e2, w2)\nlast = Conv(h, w3)\n" + HEAD
-    numbers = {"zero": ints(0), "six": ints(6), "eight": ints(8), "four": ints(4), "minus": np.array(-1)}
+    numbers = {"zero": ints(0), "one": ints(1), "two": ints(2), "eight": ints(8)}
     weights = {"w1": (6, 3, 1, 1), "w2": (7, 6, 1, 1), "w3": (6, 7, 1, 1), **numbers, **FC}
     assert law(IMAGE, body, **weights) == ["7: w2.0 w3.1", "6: w3.0 fc.1"]
+
+
+def test_a_width_travels_through_the_choice_that_a_traced_expand_makes(law: Law) -> None:
+    """repeat_kv of a decoder, traced with a free batch: Where(shape == -1, 1, shape) before each Expand."""
+    body = """
+        n = Shape<end=1>(x)
+        k = MatMul(x, wk)
+        k4 = Reshape(k, heads)
+        grouped = Unsqueeze(k4, three)
+        parts = Concat<axis=0>(n, minus, kv, repeats, six)
+        shape = Reshape(parts, minus)
+        length = Shape(shape)
+        ones = ConstantOfShape<value = int64[1] {1}>(length)
+        gaps = Mul(ones, minus)
+        gap = Equal(shape, gaps)
+        grown = Where(gap, ones, shape)
+        e = Expand(grouped, grown)
+        back = Reshape(e, joined)
+        y = MatMul(back, wo)
+    """
+    numbers = {
+        "heads": ints(0, -1, 2, 6), "three": ints(3), "minus": ints(-1), "kv": ints(2), "repeats": ints(3),
+        "six": ints(6), "joined": ints(0, -1, 36),
+    }  # fmt: skip
+    found = law("float[N,5,8] x => float[N,5,7] y", body, wk=(8, 12), wo=(36, 7), **numbers)
+    assert found == ["2: wk.1 wo.0"]
 
 
 def test_bounds_that_are_data_freeze_only_the_axis_that_they_cut(law: Law) -> None:
