@@ -149,9 +149,11 @@ class Evaluator:
             return Judge(rows, metric, output)
         session = self.session({}, {})
         reference = [run_batch(session, batch) for batch in rows.batches]
-        if metric.name in METRICS and any(is_nan(run[output]) for run in reference):
-            raise DataError("E506", f"output {output} of the original is NaN: nothing can be compared")
-        wanted = {output} if metric.name in METRICS else {value.name for value in graph.outputs}
+        single = metric.name in METRICS and not METRICS[metric.name].every_output
+        wanted = {output} if single else {value.name for value in graph.outputs}
+        for name in sorted(wanted) if metric.name in METRICS else ():
+            if any(is_nan(run[name]) for run in reference):
+                raise DataError("E506", f"output {name} of the original is NaN: nothing can be compared")
         kept = tuple({name: run[name] for name in run if name in wanted} for run in reference)
         return Judge(rows, metric, output, kept)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxprune.data import Batch
 from onnxprune.errors import DataError, OnnxPruneError
 from onnxprune.evaluation.racing import looks_of
-from onnxprune.measurement.accumulators import Observed, check_output
+from onnxprune.measurement.accumulators import Observed, pieces, rows_by
 from onnxprune.measurement.choice import Metric
 from onnxprune.measurement.custom_metrics import CustomMetric
 from onnxprune.measurement.metrics import METRICS
@@ -19,7 +19,13 @@ from onnxprune.measurement.session import Session
 
 Array = NDArray[Any]
 Figures = NDArray[np.float64]
-SPREAD = {"top1": 1.0, "top5": 1.0, "agreement": 1.0, "cosine": 2.0}  # largest minus smallest figure
+SPREAD = {
+    "top1": 1.0,
+    "top5": 1.0,
+    "agreement": 1.0,
+    "cosine": 2.0,
+    "relative-mse": 4.0,
+}  # largest minus smallest figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,11 +119,10 @@ class Judge:
         """
         observed = self.observe(session, number)
         metric = METRICS[self.metric.name]
-        compared = observed.compared(self.output)
-        if is_nan(compared.output):
-            raise DataError("E506", f"output {self.output} is NaN")
-        check_output(metric, self.metric.name, compared.output, self.output)
-        found = self.metric.sign * metric.rows(compared)
+        for name in observed.outputs if metric.every_output else [self.output]:
+            if is_nan(observed.outputs[name]):
+                raise DataError("E506", f"output {name} is NaN")
+        found = self.metric.sign * rows_by(metric, self.metric.name, observed, self.output)
         if not np.isfinite(found).all():
             raise DataError("E506", f"{self.metric.name} is not finite: the outputs are no numbers")
         return found
@@ -141,7 +146,7 @@ class Judge:
 
 def is_nan(output: Array) -> bool:
     """Whether any number of an output is none; integers always are some."""
-    return bool(np.issubdtype(output.dtype, np.floating) and np.isnan(output).any())
+    return any(part.dtype.kind == "f" and bool(np.isnan(part).any()) for part in pieces(output))
 
 
 def check_rows(metric: Metric, rows: Rows) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from onnxprune.data.samples import Array
 from onnxprune.errors import DataError
-from onnxprune.measurement.metrics import Compared, Metric, classes_last
+from onnxprune.measurement.metrics import Compared, Metric, Rows, classes_last
+from onnxprune.measurement.running import has_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,7 @@ class MeanOfRows:
         self._rows = 0
 
     def update(self, observed: Observed) -> None:
-        compared = observed.compared(self._output)
-        check_output(self._metric, self._name, compared.output, self._output)
-        rows = self._metric.rows(compared)
+        rows = rows_by(self._metric, self._name, observed, self._output)
         self._total += float(rows.sum())
         self._rows += len(rows)
 
@@ -61,6 +60,37 @@ class MeanOfRows:
         if not math.isfinite(self._total):
             raise DataError("E506", f"{self._name} is {self._total}: output {self._output} is not finite")
         return self._total / self._rows
+
+
+def rows_by(metric: Metric, metric_name: str, observed: Observed, output: str) -> Rows:
+    """(rows,) figures of a batch by a metric, of one output or of all.
+
+    Raises:
+        DataError: E503, E504, an output has not what the metric needs.
+    """
+    if metric.every_output:
+        found = [of_any(metric, observed.compared(name), observed.rows) for name in observed.outputs]
+        return np.asarray(np.mean(found, axis=0))
+    compared = observed.compared(output)
+    check_output(metric, metric_name, compared.output, output)
+    return metric.rows(compared)
+
+
+def of_any(metric: Metric, compared: Compared, rows: int) -> Rows:
+    """(rows,) figures of any output; what has not one row a sample is one row, and counts for all of them."""
+    if has_rows(compared.output, rows):
+        return metric.rows(compared)
+    ours, theirs = pieces(compared.output), pieces(compared.reference)
+    if len(ours) != len(theirs):
+        return np.ones(rows)
+    pairs = zip(ours, theirs, strict=True)
+    found = [metric.rows(Compared(mine[None], None, other[None])) for mine, other in pairs]
+    return np.full(rows, np.mean(found) if found else 0.0)
+
+
+def pieces(output: object) -> list[Array]:
+    """The tensors of an output, which may be a sequence of them."""
+    return [np.asarray(part) for part in (output if isinstance(output, list | tuple) else [output])]
 
 
 class Predictions:

@@ -12,7 +12,7 @@ from onnxprune.errors import DataError, UsageError
 from onnxprune.measurement.metrics import METRICS, rows_differ
 from onnxprune.onnx_file import Graph
 
-LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse"})
+LOWER_IS_BETTER = frozenset({"cross-entropy", "kl", "mse", "relative-mse"})
 FIRST = 64  # rows whose labels are looked at
 
 
@@ -23,7 +23,7 @@ class Metric:
     Attributes:
         name: As `measure` knows it.
         labelled: It compares with labels; else with the original.
-        unused: Why labels that there are do not count; "" where they do, or there are none.
+        unused: What does not count though it is there, labels or outputs, and why; "" where all does.
     """
 
     name: str
@@ -56,6 +56,8 @@ def choose_metric(wanted: str, graph: Graph, search: Samples) -> Metric:
 def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
     """The metric asked for; by itself top1 with labels, agreement for classes, mse for anything else.
 
+    Of several outputs relative-mse, which looks at all of them.
+
     Args:
         wanted: A name of `METRICS`, package.module:function, or auto.
         graph: Of the original.
@@ -70,18 +72,32 @@ def metric_for(wanted: str, graph: Graph, first: Batch | None) -> Metric:
             raise UsageError(
                 "E201", f"unknown metric '{wanted}'", hint=f"{known}, or package.module:function"
             )
-        return Metric(wanted, wanted not in METRICS or METRICS[wanted].needs_labels)
+        return Metric(
+            wanted, wanted not in METRICS or METRICS[wanted].needs_labels, not_looked_at(wanted, graph)
+        )
+    numbers = "mse" if len(graph.outputs) == 1 else "relative-mse"
     labels = None if first is None else first.labels
     if first is None or labels is None:
-        return Metric("agreement" if gives_classes(graph) else "mse", labelled=False)
+        return Metric("agreement" if gives_classes(graph) else numbers, labelled=False)
     if not gives_classes(graph):
         return Metric(
-            "mse", labelled=False, unused="W507: labels do not count: the model does not give classes"
+            numbers, labelled=False, unused="W507: labels do not count: the model does not give classes"
         )
     why = no_classes(labels, len(first), graph.shapes[graph.outputs[0].name][1])
     if not why:
         return Metric("top1", labelled=True)
     return Metric("agreement", labelled=False, unused=f"W507: labels do not count: {why}")
+
+
+def not_looked_at(metric: str, graph: Graph) -> str:
+    """Which outputs a metric does not look at; "" where it does at all."""
+    others = [value.name for value in graph.outputs[1:]]
+    if not others or metric not in METRICS or METRICS[metric].every_output:
+        return ""
+    return (
+        f"W508: {metric} looks at output {graph.outputs[0].name} alone, not at {', '.join(others)}; "
+        "--metric relative-mse looks at all"
+    )
 
 
 def no_classes(labels: Array, rows: int, classes: int) -> str:

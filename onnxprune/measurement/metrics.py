@@ -6,6 +6,7 @@
     cosine         between the centred logits of both, 1 where they are alike
     kl             Kullback-Leibler divergence from the original's classes, in nats, 0 where they are alike
     mse            mean squared difference to the original's output
+    relative-mse   the same over the mean square of the output, in the mean over all outputs of the model
 
 Classes lie on axis 1 of an output (N, classes, ...), or on the last of (N, positions, classes). The
 figures of a row with several positions are means over them.
@@ -47,6 +48,7 @@ class Metric:
     needs_labels: bool = False
     needs_reference: bool = False
     classes: bool = True  # works on class scores; anything else on plain numbers
+    every_output: bool = False  # the mean over all outputs of the model; else of the one that is looked at
 
 
 def classes_last(output: Array) -> Array:
@@ -97,6 +99,24 @@ def mse(batch: Compared) -> Rows:
     return _mean(np.square(mine - theirs))
 
 
+def relative_mse(batch: Compared) -> Rows:
+    """Over the larger of both mean squares: where the original gives zeros, the figure stays finite.
+
+    Of integers and the like the share that differs. 1 for a model that gives zeros, or another shape.
+    """
+    output, reference = batch.output, batch.reference
+    if reference is None or reference.shape != output.shape:
+        return np.ones(len(output))
+    rows = len(output)
+    if output.dtype.kind != "f":
+        return _mean((output != reference).reshape(rows, -1))
+    mine, theirs = (values.astype(np.float64).reshape(rows, -1) for values in (output, reference))
+    scale = np.maximum(np.square(mine).sum(-1), np.square(theirs).sum(-1))
+    difference = np.square(mine - theirs).sum(-1)
+    figures: Rows = np.divide(difference, scale, out=np.zeros(rows), where=scale > 0)
+    return figures
+
+
 METRICS: dict[str, Metric] = {
     "top1": Metric(top1, needs_labels=True),
     "top5": Metric(top5, needs_labels=True),
@@ -105,6 +125,7 @@ METRICS: dict[str, Metric] = {
     "cosine": Metric(cosine, needs_reference=True),
     "kl": Metric(kl, needs_reference=True),
     "mse": Metric(mse, needs_reference=True, classes=False),
+    "relative-mse": Metric(relative_mse, needs_reference=True, classes=False, every_output=True),
 }
 
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from onnxprune.version import VERSION
 
-PACKAGES = ("numpy", "scipy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch")
+PACKAGES = ("numpy", "scipy", "onnx", "onnxruntime", "onnxruntime-gpu", "torch", "torch-geometric")
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ inputs.py       the model, the splits of the samples, the problem
 listener.py     who is told
 history.py      what was tried
 scoring.py      what masks are worth
+originals.py    what the original is worth, before anything else
 checkpoint.py   the state of an agent as a file, without pickles
 journal.py      the files of a search, and how they go on
 loop.py         ask, evaluate, tell, write down

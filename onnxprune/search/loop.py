@@ -63,6 +63,7 @@ class Loop:
     def __post_init__(self) -> None:
         self.history = History(self.baseline.rows)
         self.updates = 0
+        self.exhausted = False  # the agent had nothing more to try
         self.reward: float | None = None
         self.scoring_s = 0.0
         self._before = 0.0  # seconds of earlier starts
@@ -108,6 +109,7 @@ class Loop:
             left = self.problem.evaluations - len(self.history)
             candidates = self.agent.ask(min(self.batch, left))
             if not candidates:
+                self.exhausted = True
                 self.listener.note(f"the agent has nothing more to try after {len(self.history)} evaluations")
                 break
             hashes = [masks_hash(candidate.masks) for candidate in candidates]

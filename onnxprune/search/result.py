@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from onnxprune.errors import UsageError
 from onnxprune.latency import judged
 from onnxprune.masks import masks_hash, save_masks
 from onnxprune.runs.folder import RunFolder, read_json, write_bytes, write_json
-from onnxprune.search.history import History
+from onnxprune.search.history import History, Scored
 from onnxprune.search.inputs import Inputs
 from onnxprune.search.selection import Finalist, Selection, figure_of
 from onnxprune.target import reachable
@@ -28,7 +29,8 @@ class Found:
     Attributes:
         inputs, problem, history: Of the search.
         selection: The finalists.
-        originals: Figure of the original by split, as the metric counts.
+        originals: The original, by split.
+        exhausted: The agent had nothing more to try.
         seconds: The search took.
         scoring_s: Of these, until scores came back.
     """
@@ -37,7 +39,8 @@ class Found:
     problem: Problem
     history: History
     selection: Selection
-    originals: dict[str, float | None]
+    originals: Mapping[str, Scored]
+    exhausted: bool
     seconds: float
     scoring_s: float
 
@@ -59,14 +62,18 @@ def write_result(run: RunFolder, found: Found) -> None:
             "prior": problem.prior,
             "metric": inputs.metric.name,
             "lower_is_better": sign < 0,
-            "splits": splits(inputs, found.history),
-            "original": {"cost": vars(problem.whole), **found.originals},
+            "splits": splits(inputs, found.originals),
+            "original": {
+                "cost": vars(problem.whole),
+                **{name: figure_of(one.accuracy, sign) for name, one in found.originals.items()},
+            },
             "reachable": vars(reachable(problem.cost_model, inputs.constraints)),
             "best": finalist_document(best, sign),
             "targets": judged(problem.target, problem.whole, best.cost, best.confirmed),
             "finalists": [finalist_document(finalist, sign) for finalist in found.selection.finalists],
             "history": {
                 **found.history.summary(),
+                "exhausted": found.exhausted,
                 "seconds": round(found.seconds, 1),
                 "scoring_seconds": round(found.scoring_s, 1),
             },
@@ -91,13 +98,12 @@ def write_policy(folder: Path, learnt: State | None) -> None:
     write_bytes(folder / POLICY, memory.getbuffer())
 
 
-def splits(inputs: Inputs, history: History) -> dict[str, Any]:
+def splits(inputs: Inputs, originals: Mapping[str, Scored]) -> dict[str, Any]:
     """Rows of each part of the samples; the rule that cuts them is fixed, its seed is in the options."""
     return {
         "data": inputs.options.data,
         "calibration": inputs.calibration.count,
-        "reward": history.rows,
-        "selection": inputs.selection.count,
+        **{name: one.rows for name, one in originals.items()},
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxprune.agents.types import Problem
 from onnxprune.data import Samples
+from onnxprune.errors import DataError
 from onnxprune.evaluation import (
     EvaluateOptions,
     Evaluator,
@@ -123,11 +124,16 @@ class Bench:
         """Judges masks on a split, in this process.
 
         Raises:
-            DataError: E504, no samples, or no labels for a metric that needs them.
+            DataError: E504, no samples, or no labels for a metric that needs them; E506, the original gives
+                NaN.
         """
         options = self.options(race=race)
         batches = list(samples.batches(options.batch_size))
-        return Evaluator(self.inputs.groups, self.sums(), batches, options)
+        try:
+            return Evaluator(self.inputs.groups, self.sums(), batches, options)
+        except DataError as error:
+            error.message = f"{samples.source}: {error.message}"
+            raise
 
     def sums(self) -> Grams:
         return {} if self.grams is None else load_grams(self.grams)

@@ -1,16 +1,15 @@
 """A whole search in a folder: begin or go on, loop, select, write the result."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from onnxprune.agents.types import Problem
 from onnxprune.errors import DataError, TargetError, UsageError
-from onnxprune.evaluation import Pool
 from onnxprune.groups import Groups
 from onnxprune.latency import Step, ignore
 from onnxprune.latency.run_file import TABLE, read_table, write_table
-from onnxprune.masks import all_true, load_masks, masks_hash
+from onnxprune.masks import load_masks, masks_hash
 from onnxprune.measurement.host import host_facts
 from onnxprune.onnx_file.saving import disk_errors
 from onnxprune.runs.begin import Asked, first_record, options_again, require_apart
@@ -29,6 +28,7 @@ from onnxprune.runs.opening import check_new, make_run, open_run
 from onnxprune.runs.replaced import kept_on_failure, let_go
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
 from onnxprune.search.agents import check_agent, make_agent, require_packages
+from onnxprune.search.history import Scored
 from onnxprune.search.inputs import (
     Inputs,
     Opened,
@@ -44,6 +44,7 @@ from onnxprune.search.journal import FOLDER, Journal
 from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
+from onnxprune.search.originals import score_originals, selecting
 from onnxprune.search.result import (
     ARRAYS,
     MASKS,
@@ -54,8 +55,16 @@ from onnxprune.search.result import (
     write_policy,
     write_result,
 )
-from onnxprune.search.scoring import NO_LEVEL, Bench, Score, score_by
-from onnxprune.search.selection import Judges, figure_of, fully_repaired, one_by, select, warned, watch_of
+from onnxprune.search.scoring import Bench, Score, score_by
+from onnxprune.search.selection import (
+    Judges,
+    figure_of,
+    fully_repaired,
+    one_by,
+    select,
+    warned,
+    watch_of,
+)
 
 SCRATCH = "evaluator"  # below the folder of the search: sums and rows, removed at the end
 FEW = 100  # samples, below which figures are doubtful
@@ -189,7 +198,8 @@ def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
     except UsageError:
         return False
     own = all(masks_hash(one) == found["masks"]["sha256"] for one in masks)
-    return bool(own and found["history"]["evaluations"] >= options.evaluations)
+    history = found["history"]
+    return bool(own and (history["exhausted"] or history["evaluations"] >= options.evaluations))
 
 
 def recording(run: RunFolder, listener: Listener) -> Listener:
@@ -210,28 +220,28 @@ def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
         listener.warn(inputs.metric.unused)
     bench = Bench.of(inputs, scratch)
     with bench.pool(inputs.reward) as pool:
-        loop = make_loop(run, bench, problem, score_by(pool), listener)
+        score = score_by(pool)
+        originals = score_originals(bench, score)
+        let_go(run.path)
+        loop = make_loop(run, bench, problem, score, originals["reward"], listener)
         try:
             loop.run()
         finally:
             listener.saving(False)
-        finish(run, bench, loop)
+        finish(run, bench, loop, originals)
     clear([scratch])
 
 
-def make_loop(run: RunFolder, bench: Bench, problem: Problem, score: Score, listener: Listener) -> Loop:
+def make_loop(
+    run: RunFolder, bench: Bench, problem: Problem, score: Score, whole: Scored, listener: Listener
+) -> Loop:
     """The loop, where it stopped the last time.
 
     Raises:
-        DataError: E506, the original itself cannot be scored.
         UsageError: E208, the checkpoint is damaged.
     """
-    inputs, options, sign = bench.inputs, bench.inputs.options, bench.inputs.metric.sign
-    (whole,) = score([all_true(inputs.groups)], NO_LEVEL)
-    if whole.accuracy is None:
-        raise DataError("E506", "the original cannot be scored", cause=whole.error)
-    let_go(run.path)
-    name = inputs.metric.name
+    options, name, sign = bench.inputs.options, bench.inputs.metric.name, bench.inputs.metric.sign
+    assert whole.accuracy is not None
     listener.note(f"[baseline] {name} {figure_of(whole.accuracy, sign):.4g} on {whole.rows} samples")
     if whole.rows < FEW:
         listener.warn(f"W504: candidates are judged on only {whole.rows} samples")
@@ -249,7 +259,7 @@ def make_loop(run: RunFolder, bench: Bench, problem: Problem, score: Score, list
     return loop
 
 
-def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
+def finish(run: RunFolder, bench: Bench, loop: Loop, originals: Mapping[str, Scored]) -> None:
     """Compare the best on the selection split and write the result.
 
     Raises:
@@ -262,9 +272,8 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
             "E506", "no candidate could be scored", hint="look at the warnings above, then start a new run"
         )
     listener.note("comparing the best on the selection split")
-    judge = score_by(Pool(bench.evaluator(inputs.selection, race=False)))
     full = inputs.options.evaluate.reconstruct_final
-    selection = fully_repaired(inputs, inputs.selection) if full else one_by(judge)
+    selection = fully_repaired(inputs, inputs.selection) if full else one_by(selecting(bench))
     judges = Judges(
         reward=warned(one_by(loop.score), listener.warn),
         selection=warned(selection, listener.warn),
@@ -274,13 +283,11 @@ def finish(run: RunFolder, bench: Bench, loop: Loop) -> None:
     if chosen.best.confirmed is not None:
         for warning in chosen.best.confirmed.beside.warnings:
             listener.warn(warning)
-    sign, own = loop.baseline.sign, one_by(judge)(all_true(inputs.groups)).accuracy
-    originals = {
-        "reward": figure_of(loop.baseline.accuracy, sign),
-        "selection": figure_of(own, sign),
-    }
     write_policy(run.path, loop.agent.carried())
-    write_result(run, Found(inputs, problem, loop.history, chosen, originals, loop.elapsed_s, loop.scoring_s))
+    found = Found(
+        inputs, problem, loop.history, chosen, originals, loop.exhausted, loop.elapsed_s, loop.scoring_s
+    )
+    write_result(run, found)
     if chosen.best.violation > 0:
         raise TargetError(
             "E702",

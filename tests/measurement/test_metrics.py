@@ -8,6 +8,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
 from onnxprune.errors import DataError
+from onnxprune.measurement.accumulators import Observed, rows_by
 from onnxprune.measurement.metrics import (
     METRICS,
     Compared,
@@ -16,6 +17,7 @@ from onnxprune.measurement.metrics import (
     cross_entropy,
     kl,
     mse,
+    relative_mse,
     top1,
     top5,
 )
@@ -134,3 +136,35 @@ def test_cross_entropy_is_that_of_the_labels() -> None:
     output, labels = scores(0), np.random.default_rng(1).integers(0, CLASSES, ROWS)
     expected = -log_softmax(output.astype(np.float64), 1)[np.arange(ROWS), labels]
     np.testing.assert_allclose(cross_entropy(Compared(output, labels)), expected, rtol=1e-6)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 10))
+def test_the_relative_error_has_no_unit_and_is_one_for_zeros(seed: int, unit: float) -> None:
+    ours, theirs = scores(seed), scores(seed + 1)
+    found = relative_mse(Compared(ours, None, theirs))
+    larger = np.maximum((ours**2).sum(1), (theirs**2).sum(1))
+    assert found == pytest.approx(((ours - theirs) ** 2).sum(1) / larger, rel=1e-5)
+    scaled = relative_mse(
+        Compared((unit * ours).astype(np.float32), None, (unit * theirs).astype(np.float32))
+    )
+    assert scaled == pytest.approx(found, rel=1e-4)
+    zeros = np.zeros_like(theirs)
+    assert relative_mse(Compared(zeros, None, theirs)).tolist() == [1.0] * ROWS
+    assert relative_mse(Compared(zeros, None, zeros)).tolist() == [0.0] * ROWS
+
+
+def test_of_integers_the_relative_error_is_the_share_that_differs() -> None:
+    ours, theirs = np.array([[1, 2, 3, 4], [1, 1, 1, 1]]), np.array([[1, 2, 3, 9], [1, 1, 1, 1]])
+    assert relative_mse(Compared(ours, None, theirs)).tolist() == [0.25, 0.0]
+
+
+def test_the_relative_error_looks_at_every_output() -> None:
+    """Rows, a mean over the batch, a sequence and one of another length; each weighs the same."""
+    y, other = scores(0, 4, 3), scores(1, 2, 2)
+    reference = {"y": y, "mean": np.float32(2.0), "parts": [y, other], "found": scores(2, 5)}
+    outputs = {"y": y, "mean": np.float32(1.0), "parts": [y, np.zeros_like(other)], "found": scores(2, 6)}
+    metric = METRICS["relative-mse"]
+    rows = rows_by(metric, "relative-mse", Observed(outputs, 4, None, reference), "y")
+    assert rows.tolist() == [(0 + 1 / 4 + 1 / 2 + 1) / 4] * 4
+    same = rows_by(metric, "relative-mse", Observed(reference, 4, None, reference), "y")
+    assert same.tolist() == [0.0] * 4

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -170,6 +171,20 @@ def test_what_was_given_up_is_never_the_best(problem: Problem, tmp_path: Path) -
     assert (history.best.accuracy or 0) <= 0.5
     assert all(episode.rows == ROWS for episode in history.top(5))
     assert history.summary()["given_up"] > 0
+
+
+def test_what_nearly_meets_the_target_is_never_among_the_best(problem: Problem, tmp_path: Path) -> None:
+    """Soft constraints give such masks, and the better for it: one that meets it must not be crowded out."""
+    history = make_loop(problem, tmp_path).run()
+    better = [
+        replace(history.episodes[0], number=100 + i, masks=str(i), accuracy=2.0, violation=0.004)
+        for i in range(5)
+    ]
+    best = history.best
+    history.add(better)
+    assert history.best is best
+    assert all(episode.violation == 0 for episode in history.top(5))
+    assert history.summary()["infeasible"] == 5
 
 
 def test_an_agent_is_told_which_candidates_were_given_up(problem: Problem, tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ from onnxprune.masks import Masks, all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, resume, search, start, summary_of
+from onnxprune.search.inputs import make_inputs, open_all
 from onnxprune.search.options import SCHEMA, SearchOptions
-from tests.onnx_file.small_models import parsed
+from tests.onnx_file.small_models import normal, parsed
 from tests.search.conftest import killed, lines, options
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -213,6 +214,62 @@ def test_a_metric_that_counts_down_is_told_as_it_counts(model: Path, samples: Pa
     assert found["best"]["reward"] >= 0
     assert found["best"]["selection"] == min(one["selection"] for one in found["finalists"])
     assert all(line["accuracy"] <= 0 for line in lines(run.path))
+
+
+def two_heads(path: Path) -> Path:
+    """x (N, 16) to y by one hidden layer and z by another; nothing is shared."""
+    rng = np.random.default_rng(0)
+    weights = {"a": (16, 24), "b": (24, 5), "c": (16, 24), "d": (24, 5)}
+    model = parsed(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        two (float[N, 16] x) => (float[N, 5] y, float[N, 5] z) {
+            h = MatMul(x, a)  i = Relu(h)  y = MatMul(i, b)
+            j = MatMul(x, c)  k = Relu(j)  z = MatMul(k, d)
+        }""",
+        **{name: normal(rng, *shape) for name, shape in weights.items()},
+    )
+    onnx.save(model, path)
+    np.savez(path.with_suffix(".npz"), x=rng.standard_normal((96, 16)).astype(np.float32))
+    return path
+
+
+def test_all_outputs_are_looked_at_or_those_that_are_not_are_named(tmp_path: Path) -> None:
+    path = two_heads(tmp_path / "two.onnx")
+    chosen = options(path, path.with_suffix(".npz"), agent="cross-entropy", evaluations=48, batch=8)
+    run = run_of(chosen, tmp_path / "all")
+    assert summary_of(run)["metric"] == "relative-mse"
+    assert summary_of(run)["best"]["reward"] > 0.01, "no cut to the half of two layers is free"
+    assert not any("W508" in warning for warning in run.record["warnings"])
+    single = replace(chosen, evaluations=2, evaluate=replace(chosen.evaluate, metric="mse"))
+    first = run_of(single, tmp_path / "first")
+    assert any("W508: mse looks at output y alone, not at z" in w for w in first.record["warnings"])
+
+
+@pytest.mark.parametrize("split", ["reward", "selection"])
+def test_a_sample_that_the_original_fails_on_is_told_before_any_episode(
+    split: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    """Not after hours, when the selection split is read: that search would be lost."""
+    chosen = options(model, tmp_path / "broken.npz", evaluate__metric="mse")
+    with np.load(samples) as arrays:
+        x = arrays["x"].copy()
+    np.savez(chosen.data, x=x)
+    one = next(iter(getattr(make_inputs(chosen, open_all(chosen)), split).batches(1))).inputs["x"]
+    x[(x == one).all((1, 2, 3)), 0, 0, 0] = np.nan
+    np.savez(chosen.data, x=x)
+    run = start(chosen, tmp_path / "run", [])
+    with pytest.raises(DataError, match=r"broken\.npz: ") as error:
+        search(run)
+    assert error.value.code == "E506"
+    assert "is NaN" in f"{error.value.message} {error.value.cause}"
+    assert not (run.path / "search" / "episodes.jsonl").exists()
+
+
+def test_an_agent_that_ran_out_of_masks_is_done(model: Path, samples: Path, tmp_path: Path) -> None:
+    run = run_of(options(model, samples, agent="uniform"), tmp_path / "run")
+    notes: list[str] = []
+    search(resume(run.path, {}), Listener(note=notes.append))
+    assert notes == ["all evaluations were done before"]
 
 
 def test_the_full_repair_may_judge_at_the_end(
