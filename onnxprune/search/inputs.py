@@ -34,8 +34,7 @@ from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
 from onnxprune.search.agents import (
     agent_options,
     check_carrying,
-    check_variant,
-    kind_of,
+    check_kind,
     prior_of,
     require_known,
 )
@@ -242,7 +241,7 @@ def check_values(options: SearchOptions) -> None:
         UsageError: E201, E202, a name that is not known or a number out of its range.
         RuntimeProblem: E603, the prior criterion needs what is not installed.
     """
-    check_variant(kind_of(options.agent), options.variant)
+    check_kind(options)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_criterion(prior_of(options))
     require_known("--repair", options.evaluate.repair, METHODS)

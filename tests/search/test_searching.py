@@ -276,12 +276,42 @@ REFUSED = {
     "no rows": ({"evaluate__reward_rows": 0}, "E201", "--reward-rows 0"),
     "an option of no agent": ({"agent_option": ("size=3",)}, "E201", "unknown option 'size'"),
     "an option without a value": ({"agent_option": ("size",)}, "E201", "want KEY=VALUE"),
-    "a reward where none is learned from": ({"reward": "r2"}, "E201", "unknown option 'reward'"),
+    "a reward where none is learned from": (
+        {"reward": "r2"},
+        "E201",
+        "--reward r2: agent random has no rewards to choose from\n.*an --agent that has: gat-ppo, amc, agmc",
+    ),
+    "a reward of another agent": ({"agent": "rl-pruner", "reward": "r2"}, "E201", "unknown --reward 'r2'"),
     "a policy that is not there": ({"agent": "agmc", "init_policy": "p.npz"}, "E201", "no such file"),
     "an encoder that is not there": (
         {"agent": "amc", "freeze_encoder": True},
         "E201",
         "--freeze-encoder: agent amc cannot begin",
+    ),
+    "a random encoder that does not learn": (
+        {"agent": "agmc", "freeze_encoder": True},
+        "E201",
+        "--freeze-encoder: without a policy.*\n.*--init-policy FILE",
+    ),
+    "a policy as an option of the agent": (
+        {"agent": "gat-ppo", "agent_option": ("init-policy=p.pt",)},
+        "E201",
+        "--agent-option init-policy=p.pt: it has an option of its own\n.*--init-policy FILE",
+    ),
+    "a frozen encoder as an option of the agent": (
+        {"agent": "agmc", "agent_option": ("freeze_encoder=yes",)},
+        "E201",
+        "it has an option of its own\n.*--freeze-encoder",
+    ),
+    "an option of the agent twice": (
+        {"agent": "evolution", "agent_option": ("share=0.1", "share=0.2")},
+        "E201",
+        "--agent-option share is given twice: 0.1 and 0.2",
+    ),
+    "two rewards": (
+        {"agent": "gat-ppo", "reward": "r2", "agent_option": ("reward=record",)},
+        "E201",
+        "--reward r2, but --agent-option reward=record",
     ),
     "two variants": (
         {"agent": "amc", "variant": "paper", "agent_option": ("variant=fixed",)},
