@@ -72,6 +72,9 @@ def test_resuming_a_finished_search_tells_the_same_again(
     assert (again.code, again.out) == (0, first.out), again.err
     refused = cli("search", "--resume", tmp_path / "a", "--seed", "3")
     assert (refused.code, refused.error_code) == (2, "E208")
+    forced = cli("search", "--resume", tmp_path / "a", "--force")
+    assert (forced.code, forced.error_code) == (2, "E201")
+    assert "--force begins one anew" in forced.err
 
 
 def test_masks_of_another_model_are_refused(cli: Cli, model: Path, samples: Path, tmp_path: Path) -> None:
