@@ -270,6 +270,7 @@ REFUSED = {
     "an agent": ({"agent": "cross-entrpy"}, "E201", "unknown --agent 'cross-entrpy'"),
     "a prior": ({"prior": "luck"}, "E201", "unknown --prior"),
     "a repair": ({"evaluate__repair": "hope"}, "E201", "unknown --repair"),
+    "a device": ({"channels__device": "CPUU"}, "E201", "--device CPUU: .*did you mean cpu"),
     "a metric": ({"evaluate__metric": "taste"}, "E201", "taste"),
     "a budget": ({"budget": "20"}, "E202", "--budget 20"),
     "no evaluations": ({"evaluations": 0}, "E201", "--evaluations 0"),
