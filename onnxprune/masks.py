@@ -111,8 +111,9 @@ def masks_to_json(masks: Masks, groups: Groups, *, align: int | str = 1) -> dict
     }
 
 
-def save_masks(path: Path, masks: Masks, groups: Groups, *, align: int | str = 1) -> None:
+def save_masks(path: Path | str, masks: Masks, groups: Groups, *, align: int | str = 1) -> None:
     """Write masks as JSON, or as .npz (bool arrays by group) by the ending of the path; atomic."""
+    path = Path(path)
     part = path.with_name(f".{path.name}.part")
     if path.suffix == ".npz":
         with part.open("wb") as file:
@@ -123,12 +124,13 @@ def save_masks(path: Path, masks: Masks, groups: Groups, *, align: int | str = 1
     part.replace(path)
 
 
-def load_masks(path: Path, groups: Groups) -> Masks:
+def load_masks(path: Path | str, groups: Groups) -> Masks:
     """Read what `save_masks` wrote and check it against the groups.
 
     Raises:
         UsageError: E206: unreadable, made for another model, or unfit for these groups.
     """
+    path = Path(path)
     try:
         masks, sha = read_npz(path) if path.suffix == ".npz" else read_json(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

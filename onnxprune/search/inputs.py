@@ -38,7 +38,7 @@ from onnxprune.search.agents import (
     prior_of,
     require_known,
 )
-from onnxprune.search.options import ChannelSettings, SearchOptions
+from onnxprune.search.options import SCHEMA, ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
 CALIBRATION_BATCH = 64
@@ -283,7 +283,8 @@ def budget_seconds(text: str | None) -> float:
 
 
 def located(options: SearchOptions) -> SearchOptions:
-    """The same with whole paths, so that the run can go on from another folder."""
+    """The same with whole paths, so that the run can go on from another folder; checked for their types."""
+    options = SCHEMA.checked(options)
     policy = None if options.init_policy is None else whole_path(options.init_policy)
     cache = None if options.latency.cache is None else whole_path(options.latency.cache)
     latency = replace(options.latency, cache=cache)

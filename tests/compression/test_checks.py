@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from onnxprune.compression import RunFolder, compress, resume, start
+from onnxprune.compression.options import SearchSettings
 from onnxprune.errors import DataError, OnnxPruneError, UsageError
 from tests.compression.conftest import options, write_samples
 
@@ -179,3 +180,25 @@ def test_a_figure_that_is_no_share_has_no_error_in_points(
     compress(run)
     assert "points at most" not in (run.path / "report.md").read_text()
     assert "points at most" in (finished.path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"seed": None}, "seed is None, want a whole number"),
+        ({"samples": 2.5}, "samples is 2.5, want a whole number"),
+        ({"search": SearchSettings(evaluations="4")}, "search.evaluations is '4', want a whole number"),
+        ({"stages": 2}, r"stages is 2, want StageSettings\(...\)"),
+    ],
+)
+def test_options_made_in_python_are_of_the_types_that_a_file_must_have(
+    given: dict[str, object], told: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"E201.*CompressOptions: {told}"):
+        start(replace(options(model, samples), **given), tmp_path / "run", [])
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_of_a_run_may_be_a_text(model: Path, samples: Path, tmp_path: Path) -> None:
+    run = start(options(model, samples), str(tmp_path / "run"), [])
+    assert resume(str(run.path), {}).path == tmp_path / "run"

@@ -31,8 +31,8 @@ from onnxprune.groups import find_groups
 from onnxprune.masks import Masks, all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
-from onnxprune.search import Listener, resume, search, start, summary_of
-from onnxprune.search.options import SCHEMA, SearchOptions
+from onnxprune.search import Listener, options_of, resume, search, start, summary_of
+from onnxprune.search.options import SCHEMA, EvaluateSettings, SearchOptions
 from tests.onnx_file.small_models import parsed
 from tests.search.conftest import killed, lines, options
 
@@ -331,6 +331,41 @@ def test_what_makes_no_sense_is_told_before_there_is_a_folder(
         start(options(model, samples, **given), tmp_path / "run", [])
     assert error.value.code == code
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"evaluations": "4"}, "evaluations is '4', want a whole number"),
+        ({"evaluations": 4.5}, "evaluations is 4.5, want a whole number"),
+        ({"seed": None}, "seed is None, want a whole number"),
+        ({"seed": 1.5}, "seed is 1.5, want a whole number"),
+        ({"budget": 60}, "budget is 60, want a text"),
+        ({"agent": None}, "agent is None, want a text"),
+        ({"agent_option": {"share": 0.5}}, "agent_option is {'share': 0.5}, want a list of texts"),
+        ({"channels": None}, r"channels is None, want ChannelSettings\(...\)"),
+        ({"evaluate": EvaluateSettings(race="no")}, "evaluate.race is 'no', want true or false"),  # type: ignore[arg-type]
+    ],
+)
+def test_options_made_in_python_are_of_the_types_that_a_file_must_have(
+    given: dict[str, Any], told: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"SearchOptions: {told}") as error:
+        start(replace(options(model, samples), **given), tmp_path / "run", [])
+    assert error.value.code == "E201"
+    assert not (tmp_path / "run").exists()
+
+
+def test_paths_may_be_texts_or_paths_and_one_target_a_text(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    asked = SearchOptions(model, samples, "macs=50%", agent="random", evaluations=4)  # type: ignore[arg-type]
+    run = start(asked, str(tmp_path / "run"), [])  # type: ignore[arg-type]
+    assert (options_of(run).model, options_of(run).target) == (str(model), ("macs=50%",))
+    search(resume(str(tmp_path / "run"), {}))  # type: ignore[arg-type]
+    assert load_masks(str(tmp_path / "run" / "masks.json"), find_groups(load_graph(str(model))))
+    with pytest.raises(UsageError, match=r"E202.*needs a target"):
+        start(replace(asked, target=()), tmp_path / "other", [])
 
 
 @pytest.mark.parametrize("agent", ["gat-ppo", "agmc"])
