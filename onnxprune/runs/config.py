@@ -140,7 +140,7 @@ class Schema(Generic[Options]):
         for name, hint in self.required.items():
             if not values.get(name):
                 code = "E202" if name == "target" else "E201"
-                article = "" if self.keys[name].type is tuple and name.endswith("s") else "a "
+                article = "" if name == "data" or name.endswith("s") else "a "
                 raise UsageError(code, f"{self.command} needs {article}{name}", hint=hint)
         given = {name: value for name, value in values.items() if "." not in name}
         for section, options in self.sections.items():

@@ -148,7 +148,7 @@ def test_resuming_with_something_else_is_refused(
     ("given", "code", "told"),
     [
         (("--data", "random"), "E504", "random"),
-        ((), "E201", "needs a data"),
+        ((), "E201", "needs data"),
         (("--data", "{samples}", "--target", "macs=1%"), "E701", "smallest reachable"),
         (("--data", "{samples}", "--target", "macs=fast"), "E202", "macs=fast"),
         (("--data", "{samples}", "--loss", "best"), "E201", "--loss 'best'"),

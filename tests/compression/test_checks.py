@@ -83,6 +83,20 @@ def test_too_few_samples_for_three_parts_are_refused(model: Path, tmp_path: Path
     assert "too few rows" in error.message
 
 
+def test_a_function_that_yields_too_few_rows_is_told_with_their_numbers(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "few.py").write_text(
+        "import numpy as np\n"
+        "def rows():\n"
+        "    for _ in range(2):\n"
+        "        yield {'x': np.zeros((3, 8, 8), np.float32)}\n"
+    )
+    error = refused(model, Path(f"{tmp_path / 'few.py'}:rows"), tmp_path / "run")
+    assert error.code == "E504"
+    assert error.message.startswith(f"{tmp_path / 'few.py'}:rows has too few rows: ")
+    counts = [int(word) for word in error.message.replace(":", " ").split() if word.isdecimal()]
+    assert (len(counts), sum(counts)) == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "flag"),
     [

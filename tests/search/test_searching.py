@@ -266,6 +266,24 @@ def test_a_model_with_nothing_to_prune_is_told(samples: Path, tmp_path: Path) ->
     assert error.value.code == "E402"
 
 
+@pytest.mark.parametrize("form", ["file", "function"])
+def test_samples_that_are_too_few_are_told_with_their_numbers(form: str, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=np.zeros((2, 3, 8, 8), np.float32))
+    (tmp_path / "few.py").write_text(
+        "import numpy as np\n"
+        "def rows():\n"
+        "    for _ in range(2):\n"
+        "        yield {'x': np.zeros((3, 8, 8), np.float32)}\n"
+    )
+    data = tmp_path / "few.npz" if form == "file" else Path(f"{tmp_path / 'few.py'}:rows")
+    with pytest.raises(
+        DataError, match=r"few.* has too few rows: \d for fit, \d for reward, \d for selection; each wants"
+    ) as error:
+        start(options(model, data), tmp_path / "run", [])
+    assert error.value.code == "E504"
+    assert not (tmp_path / "run").exists()
+
+
 REFUSED = {
     "an agent": ({"agent": "cross-entrpy"}, "E201", "unknown --agent 'cross-entrpy'"),
     "a prior": ({"prior": "luck"}, "E201", "unknown --prior"),
