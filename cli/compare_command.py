@@ -10,7 +10,7 @@ from onnxprune.activations import peak_activation_bytes
 from onnxprune.cli.bench_command import bench_options, timing_options
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
-from onnxprune.cli.format import si, size
+from onnxprune.cli.format import si
 from onnxprune.cli.gates import Figures, parse_gate, require_all, require_known
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
@@ -21,6 +21,7 @@ from onnxprune.measurement.accuracy import MeasureOptions, measure
 from onnxprune.measurement.latency import bench
 from onnxprune.measurement.latency_report import LatencyReport
 from onnxprune.measurement.session import SessionSettings, make_session
+from onnxprune.onnx_file.sizes import size
 
 COST = ("macs", "params", "file_bytes", "peak_activation_bytes")
 LATENCY = ("latency_p50", "latency_p90", "wall_p50")

@@ -7,16 +7,17 @@ from typing import ClassVar
 
 import click
 
-from onnxprune.cli.compress_options import HELP_SECTIONS, compress_options
+from onnxprune.cli.compress_options import ALL, HELP_SECTIONS, compress_options
 from onnxprune.cli.compress_report import print_summary
 from onnxprune.cli.console import Output
 from onnxprune.cli.options import output_options
 from onnxprune.cli.resumable import Asked, ResumableCommand, run_options, tell_saved
 from onnxprune.cli.search_bar import SearchBar
 from onnxprune.cli.stop_request import StopRequest, stop_request
-from onnxprune.compression import Listener, RunFolder, compress, resume, start, summary_of
+from onnxprune.compression import CompressOptions, Listener, RunFolder, compress, resume, start, summary_of
+from onnxprune.compression.asking import NONE, chosen_otherwise
 from onnxprune.compression.config import SCHEMA
-from onnxprune.errors import TargetError
+from onnxprune.errors import TargetError, UsageError
 
 STATES = {"running": "...", "kept": "done before", "skipped": "left out"}
 
@@ -47,6 +48,7 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
     def started(folder: Path) -> RunFolder:
         with output.progress("measuring", None) as step:
             options, argv = SCHEMA.make(asked.values), context.meta["argv"]
+            require_used(options, asked.words)
             return start(options, folder, argv, force=asked.force, progress=step)
 
     with stop_request() as request, ExitStack() as stack:
@@ -65,6 +67,23 @@ def command(context: click.Context, output: Output, asked: Asked) -> int:
     print_summary(output, summary)
     output.finish(summary)
     return 0
+
+
+def require_used(options: CompressOptions, words: Collection[str]) -> None:
+    """Whether all that the command line says of a search has one; a configuration's file may hold more.
+
+    Args:
+        options: Of the run.
+        words: Keys that the command line gave.
+
+    Raises:
+        UsageError: E201, nothing is searched.
+    """
+    idle = [key for key in words if key.startswith("search.") and key != "search.agent"]
+    why = chosen_otherwise(options) or ("--agent none was given" if options.search.agent == NONE else "")
+    if idle and why:
+        told = ALL.word_of(idle[0], SCHEMA.values(options)[idle[0]])
+        raise UsageError("E201", f"{told} is for a search, and there is none: {why}", hint="leave it out")
 
 
 def listener_of(output: Output, request: StopRequest, bar: SearchBar) -> Listener:

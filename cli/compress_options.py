@@ -39,7 +39,7 @@ TOLD: dict[str, tuple[str, str]] = {
     **below("prune", CHANNELS),
     "shape": SHAPE,
     "reconstruct.enabled": ("", "The repair without training."),
-    "reconstruct.method": ("NAME", "least-squares, or bias."),
+    "reconstruct.method": ("NAME", "least-squares, moments, or bias."),
     "reconstruct.rows": ("N", "Calibration samples at most."),
     "distill.enabled": ("", "The training; it needs torch."),
     "distill.required": ("", "A model that cannot be trained is an error, not a warning."),

@@ -31,6 +31,11 @@ class Told:
     def flag_of(self, name: str) -> str:
         return self.flags.get(name, f"--{name.rpartition('.')[2].replace('_', '-')}")
 
+    def word_of(self, name: str, value: Any) -> str:
+        """What stands on the command line for a value, without it: of flags that come in two, one."""
+        yes, _, no = self.flag_of(name).partition("/")
+        return no if no and value is False else yes
+
 
 def words_of(told: Told, section: str) -> set[str]:
     """Names of the options of a section, both of those that come in two."""

@@ -18,6 +18,7 @@ from onnxprune.cli.distill_report import EpochTeller, document, print_distilled
 from onnxprune.cli.distill_test import Tested, measured_on, tested_by
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
+from onnxprune.cli.resumable import require_unforced
 from onnxprune.cli.stop_request import stop_request
 from onnxprune.errors import OnnxPruneError
 from onnxprune.measurement.accuracy import Measurement
@@ -39,6 +40,7 @@ class ResumableCommand(Command):
             if (word == "--resume" and at + 1 < len(words)) or word.startswith("--resume="):
                 folder = words[at + 1] if word == "--resume" else word.partition("=")[2]
                 rest = words[:at] + words[at + 2 - ("=" in word) :]
+                require_unforced(Path(folder), force="--force" in rest)
                 started = run_folder.read(Path(folder))["argv"]
                 ctx.meta["resumed"] = Path(folder)
                 return super().parse_args(ctx, [*started, *rest])

@@ -1,7 +1,6 @@
 """Numbers as people read them."""
 
 UNITS = (("G", 10**9), ("M", 10**6), ("k", 10**3))
-BYTES = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def si(value: float, unit: str = "") -> str:
@@ -10,14 +9,6 @@ def si(value: float, unit: str = "") -> str:
         if abs(value) >= size:
             return f"{value / size:.{1 if value / size >= 100 else 2}f} {prefix}{unit}"
     return f"{value:g} {unit}".rstrip()
-
-
-def size(count: float) -> str:
-    """13941000 -> 13.3 MiB."""
-    for unit, step in BYTES:
-        if count >= step:
-            return f"{count / step:.1f} {unit}"
-    return f"{count:g} B"
 
 
 def percent(part: float, whole: float) -> str:

@@ -4,13 +4,14 @@ import numpy as np
 
 from onnxprune.activations import peak_activation_bytes
 from onnxprune.cli.console import Output
-from onnxprune.cli.format import dims, percent, si, size
+from onnxprune.cli.format import dims, percent, si
 from onnxprune.cost import Cost, CostModel
 from onnxprune.groups import Group, Groups
 from onnxprune.groups.explain import Place, weighted_nodes
 from onnxprune.groups.restrict import node_names
 from onnxprune.onnx_file import Graph, Node
 from onnxprune.onnx_file.ordering import subgraphs
+from onnxprune.onnx_file.sizes import size
 from onnxprune.target import Constraints
 
 LONGEST_CELL = 60  # of names, which some exporters make of whole module paths

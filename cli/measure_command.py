@@ -22,7 +22,9 @@ FRACTIONS = ("top1", "top5", "agreement")
 @output_options("measure")
 @click.option("--reference", type=FILE, help="The original, for agreement, cosine, kl and mse.")
 @click.option(
-    "--metric", metavar="NAMES", help="Of top1, top5, agreement, cosine, kl, mse, relative-mse, module:function; by commas."
+    "--metric",
+    metavar="NAMES",
+    help="Of top1, top5, agreement, cosine, kl, mse, relative-mse, module:function; by commas.",
 )
 @click.option("--output-name", default="", metavar="NAME", help="The output looked at; else the first.")
 @click.option(

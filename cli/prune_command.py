@@ -78,7 +78,7 @@ PROOF_SAMPLES = 8
     is_flag=False,
     flag_value=METHODS[0],
     type=click.Choice(METHODS),
-    help="Then repair the weights on --data: least-squares (the default), or bias alone.",
+    help="Then repair the weights on --data: least-squares (the default), moments, or bias alone.",
 )
 @click.option("--save-masks", type=FILE, help="Write the masks, as .json or .npz.")
 @choice_options

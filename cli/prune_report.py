@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from onnxprune.cli.console import Output
-from onnxprune.cli.format import percent, si, size
+from onnxprune.cli.format import percent, si
 from onnxprune.cli.reports import print_report
 from onnxprune.latency import Confirmed
 from onnxprune.masks import masks_to_json
+from onnxprune.onnx_file.sizes import size
 from onnxprune.pipeline import Pruned, PruneOptions
 
 

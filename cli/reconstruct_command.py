@@ -37,7 +37,7 @@ PROOF_SAMPLES = 8
     default=METHODS[0],
     show_default=True,
     type=click.Choice(METHODS),
-    help="New weights by least squares; or the means of the outputs alone.",
+    help="New weights by least squares; or the outputs' means and variances (moments), or means (bias).",
 )
 @click.option(
     "--ridge",

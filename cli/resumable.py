@@ -1,7 +1,7 @@
 """Commands that work in a folder which can stop and go on."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -39,12 +39,14 @@ class Asked:
         resumed: Folder of one to go on with.
         force: A run that lies where the new one shall be goes.
         values: Options that were given, by key; those of the configuration's file where they were not given.
+        words: Keys of those that the command line itself gave.
     """
 
     out: Path | None
     resumed: Path | None
     force: bool
     values: Values
+    words: Collection[str] = ()
 
     def begin(
         self, start: Callable[[Path], RunFolder], resume: Callable[[Path, Values], RunFolder]
@@ -56,16 +58,28 @@ class Asked:
             resume: Goes on in a folder, with options that were given again.
 
         Raises:
-            UsageError: E201, neither folder or both; and what `start` and `resume` refuse.
+            UsageError: E201, neither folder or both, or one to go on with and `force`; and what `start` and
+                `resume` refuse.
         """
         out, resumed = self.out, self.resumed
         if resumed is not None:
             if out is not None and out.absolute() != resumed.absolute():
                 raise UsageError("E201", "--resume goes on in its own folder; -o names another one")
+            require_unforced(resumed, force=self.force)
             return resume(resumed, self.values)
         if out is None:
             raise UsageError("E201", "missing option '-o' / '--out'", hint="-o runs/NAME, a folder")
         return start(out)
+
+
+def require_unforced(resumed: Path, *, force: bool) -> None:
+    """Raises: UsageError: E201, a run is to go on and to begin anew."""
+    if force:
+        raise UsageError(
+            "E201",
+            f"--resume {resumed} goes on with a run, and --force begins one anew",
+            hint="leave one of them out; a new run wants -o",
+        )
 
 
 def run_options(
@@ -101,7 +115,7 @@ def run_options(
         ) -> Any:
             own = {"model": str(model)} if model else {}
             asked = (schema.read(config) if config else {}) | given | own
-            return function(asked=Asked(out, resumed, force, asked), **values)
+            return function(asked=Asked(out, resumed, force, asked, given), **values)
 
         run = configured(taking)
         for option in reversed(options):

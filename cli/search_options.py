@@ -26,7 +26,10 @@ TOLD: dict[str, tuple[str, str]] = {
     "scheduler": ("ADDRESS", "Evaluate on the workers of a Dask scheduler; none: leave it."),
     "tensorboard": ("", "Write figures for TensorBoard into RUN/search/tb."),
     "evaluate.metric": ("NAME", "auto, a metric, or package.module:function."),
-    "evaluate.repair": ("NAME", "Of candidates before they are judged: least-squares, bias or none."),
+    "evaluate.repair": (
+        "NAME",
+        "Of candidates before they are judged: least-squares, moments, bias or none.",
+    ),
     "evaluate.reward_rows": ("N", "Samples that candidates are judged on; half of the search part at most."),
     "evaluate.calibration_rows": ("N", "Samples of the fit part, for repairs and criteria."),
     "evaluate.race": ("", "Give up candidates early that fall behind."),

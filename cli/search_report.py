@@ -3,7 +3,8 @@
 from typing import Any
 
 from onnxprune.cli.console import Output
-from onnxprune.cli.format import percent, si, size
+from onnxprune.cli.format import percent, si
+from onnxprune.onnx_file.sizes import size
 from onnxprune.search import Progress
 
 FRACTIONS = ("top1", "top5", "agreement")

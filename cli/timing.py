@@ -7,7 +7,7 @@ from typing import Any
 
 from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource
-from onnxprune.cli.format import si, size
+from onnxprune.cli.format import si
 from onnxprune.cli.inspect_tables import tell_graph
 from onnxprune.cost import Cost, CostModel
 from onnxprune.data import DataOptions, open_data
@@ -16,6 +16,7 @@ from onnxprune.groups import find_groups
 from onnxprune.measurement.lanes import Contender
 from onnxprune.measurement.latency_report import LatencyReport, ModelLatency
 from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.onnx_file.sizes import size
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -111,8 +111,9 @@ def masks_to_json(masks: Masks, groups: Groups, *, align: int | str = 1) -> dict
     }
 
 
-def save_masks(path: Path, masks: Masks, groups: Groups, *, align: int | str = 1) -> None:
+def save_masks(path: Path | str, masks: Masks, groups: Groups, *, align: int | str = 1) -> None:
     """Write masks as JSON, or as .npz (bool arrays by group) by the ending of the path; atomic."""
+    path = Path(path)
     part = path.with_name(f".{path.name}.part")
     if path.suffix == ".npz":
         with part.open("wb") as file:
@@ -123,12 +124,13 @@ def save_masks(path: Path, masks: Masks, groups: Groups, *, align: int | str = 1
     part.replace(path)
 
 
-def load_masks(path: Path, groups: Groups) -> Masks:
+def load_masks(path: Path | str, groups: Groups) -> Masks:
     """Read what `save_masks` wrote and check it against the groups.
 
     Raises:
-        UsageError: E206: unreadable, made for another model, or unfit for these groups.
+        UsageError: E206: unreadable, no masks, made for another model, or unfit for these groups.
     """
+    path = Path(path)
     try:
         masks, sha = read_npz(path) if path.suffix == ".npz" else read_json(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -144,14 +146,26 @@ def load_masks(path: Path, groups: Groups) -> Masks:
     return masks
 
 
+def no_masks(path: Path) -> UsageError:
+    return UsageError(
+        "E206",
+        f"{path.name} holds no masks",
+        hint="want masks.json or masks.npz of a search, or what `prune --save-masks` wrote",
+    )
+
+
 def read_npz(path: Path) -> tuple[Masks, str]:
     with np.load(path, allow_pickle=False) as arrays:
+        if "__sha256__" not in arrays.files:
+            raise no_masks(path)
         masks = {name: arrays[name].astype(bool) for name in arrays.files if name != "__sha256__"}
         return masks, str(arrays["__sha256__"])
 
 
 def read_json(path: Path) -> tuple[Masks, str]:
     saved = json.loads(path.read_text())
+    if not isinstance(saved, dict) or "kept" not in saved:
+        raise no_masks(path)
     masks: Masks = {}
     for name, kept in saved["kept"].items():
         masks[name] = bits_of(name, kept, count=saved["channels"][name])

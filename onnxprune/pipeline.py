@@ -291,8 +291,8 @@ def add_provenance(model: ModelProto, graph: Graph, masks: Masks) -> None:
 
 
 def prune_file(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     options: PruneOptions,
     *,
     feeds: Iterable[Calibration] | None = None,
@@ -313,6 +313,7 @@ def prune_file(
     Raises:
         TargetError: E701, no masks meet the target; E702, none were measured to, and the nearest was written.
     """
+    source, out = Path(source), Path(out)
     check_output(out, force)
     groups = load_groups(source, options)
     chosen = choose_masks(groups, options, feeds=feeds)

@@ -12,6 +12,9 @@ from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
 
 VARIANTS = ("fixed", "paper")
+COMPETING = ("percentile", "record", "r2", "ema")  # rewards of gat-ppo
+BY_COST = ("accuracy", "cost")  # of amc and agmc
+BY_SAVING = ("accuracy", "macs", "params")  # of rl-pruner
 Make = Callable[[Problem, Mapping[str, Any] | None], Agent]
 
 
@@ -25,6 +28,7 @@ class AgentKind:
         help: One line.
         needs_torch: Torch and torch-geometric must be installed.
         variants: Values of its option `variant`, where what was published and what is right differ.
+        rewards: Values of its option `reward`, where it learns from several kinds.
         carries: It can begin with the policy of another search.
     """
 
@@ -33,6 +37,7 @@ class AgentKind:
     help: str
     needs_torch: bool = False
     variants: tuple[str, ...] = ()
+    rewards: tuple[str, ...] = ()
     carries: bool = False
 
 
@@ -48,12 +53,24 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
 
 KINDS = (
     *(
-        AgentKind(name, partial(learning, name.replace("-", "_")), line, True, variants, carries)
-        for name, line, variants, carries in (
-            ("gat-ppo", "attention over the channel graph, learns which channels to keep", (), True),
-            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS, False),
-            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS, True),
-            ("gnn-rl", "graph convolution on two levels, learns keep ratios step by step", VARIANTS, False),
+        AgentKind(name, partial(learning, name.replace("-", "_")), line, True, variants, rewards, carries)
+        for name, line, variants, rewards, carries in (
+            (
+                "gat-ppo",
+                "attention over the channel graph, learns which channels to keep",
+                (),
+                COMPETING,
+                True,
+            ),
+            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS, BY_COST, False),
+            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS, BY_COST, True),
+            (
+                "gnn-rl",
+                "graph convolution on two levels, learns keep ratios step by step",
+                VARIANTS,
+                (),
+                False,
+            ),
         )
     ),
     AgentKind("one-shot", one_shot.make, "every criterion with every allocation, each once"),
@@ -67,6 +84,7 @@ KINDS = (
         rl_pruner.make,
         "pruning steps, shared out by a policy over the groups",
         variants=VARIANTS,
+        rewards=BY_SAVING,
     ),
     *(
         AgentKind(how, partial(one_allocation, how), f"the prior criterion with allocation {how}, once")

@@ -23,6 +23,7 @@ from onnxprune.measurement.providers import requested_providers
 from onnxprune.onnx_file import Graph
 from onnxprune.pipeline import require_met
 from onnxprune.reconstruction import METHODS
+from onnxprune.runs.parts import require_rows
 from onnxprune.search.agents import require_known, require_packages
 from onnxprune.search.inputs import check_values as check_search_values
 from onnxprune.search.searching import check_search
@@ -156,13 +157,10 @@ def check_parts(metric: Metric, parts: Parts, graph: Graph) -> None:
         DataError: E504, too few samples, or no labels; E503, labels that are no classes, or an output that
             has not one row a sample.
     """
-    for name, samples in (("fit", parts.fit), ("search", parts.search), ("test", parts.test)):
-        if samples.count == 0:
-            raise DataError(
-                "E504",
-                f"{samples.source} has too few rows: none is left for the {name} part",
-                hint="fit, search and test take a half, a quarter and a quarter of undivided samples",
-            )
+    require_rows(
+        {"fit": parts.fit, "search": parts.search, "test": parts.test},
+        shares="fit, search and test take a half, a quarter and a quarter of undivided samples",
+    )
     for name, samples in (("search", parts.search), ("test", parts.test)):
         require_labels(metric, samples, name, graph)
 

@@ -82,7 +82,7 @@ FORGIVEN = {"reconstruct": {"E406", "E802"}, "distill": {"E406", "E508", "E703",
 
 def start(
     options: CompressOptions,
-    folder: Path,
+    folder: Path | str,
     argv: Sequence[str],
     *,
     force: bool = False,
@@ -130,7 +130,8 @@ def start(
 
 
 def located(options: CompressOptions) -> CompressOptions:
-    """The same with whole paths, so that the run can go on from another folder."""
+    """The same with whole paths, so that the run can go on from another folder; checked for their types."""
+    options = SCHEMA.checked(options)
     model, data = str(Path(options.model).absolute()), whole_path(options.data)
     given = (options.test, options.masks, options.search.init_policy, options.measure.latency_cache)
     test, masks, policy, cache = (None if spec is None else whole_path(spec) for spec in given)
@@ -139,7 +140,7 @@ def located(options: CompressOptions) -> CompressOptions:
     return replace(options, model=model, data=data, test=test, masks=masks, search=search, measure=measure)
 
 
-def resume(folder: Path, given: dict[str, Any]) -> RunFolder:
+def resume(folder: Path | str, given: dict[str, Any]) -> RunFolder:
     """A run to go on with.
 
     Args:

@@ -29,7 +29,7 @@ OURS = (
 )
 
 
-def open_run(path: Path) -> RunFolder:
+def open_run(path: Path | str) -> RunFolder:
     """A compression's run that is there.
 
     Raises:

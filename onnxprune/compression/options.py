@@ -77,7 +77,7 @@ class ReconstructSettings:
 
     Attributes:
         enabled: Whether it is done at all.
-        method: least-squares or bias.
+        method: least-squares, moments or bias.
         rows: Calibration rows at most, of the fit part.
     """
 

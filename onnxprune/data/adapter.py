@@ -87,13 +87,21 @@ class Adapter:
     def _names_differ(self, present: Iterable[str], cause: str = "") -> DataError:
         keys = sorted(set(present) - {LABELS})
         wanted = [value.name for value in self.inputs]
-        example = f"{keys[0] if keys else 'KEY'}={next((n for n in wanted if n not in keys), wanted[0])}"
         return DataError(
             "E502",
             f"{self.source} has keys [{', '.join(keys)}], model wants [{', '.join(wanted)}]",
             cause=cause,
-            hint=f"use --map {example}",
+            hint=self._naming(keys, wanted),
         )
+
+    def _naming(self, keys: list[str], wanted: list[str]) -> str:
+        """What to do about names that differ; what is renamed rightly stays so."""
+        right = {key: name for key, name in self.options.rename.items() if key in keys and name in wanted}
+        free = [key for key in keys if key not in right and key not in wanted]
+        lacking = [name for name in wanted if name not in right.values() and name not in keys]
+        if not lacking:
+            return f"leave that --map out: each input has its key; labels want --map KEY={LABELS}"
+        return f"use --map {free[0]}={lacking[0]}" if free else f"add a key {lacking[0]} to the data"
 
     def _input(self, array: Array, value: ModelInput) -> Array:
         dims = value.dims

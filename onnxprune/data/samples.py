@@ -72,6 +72,18 @@ class Samples:
         return regroup(self.chunks(size), size)
 
 
+def is_empty(samples: Samples) -> bool:
+    """Whether there is no row; where only a pass can tell, it goes to the first."""
+    if samples.count is not None:
+        return samples.count == 0
+    return not any(len(chunk) for chunk in samples.chunks(1))
+
+
+def count_rows(samples: Samples) -> int:
+    """Rows of one pass, which is made where only that can tell."""
+    return sum(map(len, samples.chunks(1))) if samples.count is None else samples.count
+
+
 def regroup(chunks: Iterable[Batch], size: int) -> Iterator[Batch]:
     """The same rows in batches of `size`; rows of different shapes never share a batch."""
     pending: list[Batch] = []

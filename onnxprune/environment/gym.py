@@ -33,6 +33,7 @@ except ImportError as error:
         hint='pip install "onnxprune[gymnasium]"',
     ) from error
 
+Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Action = NDArray[np.int8]
 Observation = dict[str, Any]
@@ -127,13 +128,13 @@ class PruningEnv(gymnasium.Env[Observation, Action]):
 
         Raises:
             gymnasium.error.ResetNeeded: The episode is done or was not begun.
-            UsageError: E207, the action does not fit the channels.
+            UsageError: E207, the action does not fit the channels, or a bit on turn is neither 0 nor 1.
             DataError: E506, the third episode in a row could not be scored.
         """
         episode = self._episode
         if episode is None or episode.done:
             raise gymnasium.error.ResetNeeded("call reset() to begin an episode")
-        episode.act(np.asarray(action) != 0, self._preferences)
+        episode.act(kept_by(action, episode), self._preferences)
         step = self._finish(episode) if episode.done else Step(0.0, {})
         info = {"cost": self.task.cost_model.count(episode.masks()), **step.info}
         return self._observe(), step.reward, episode.done, False, info
@@ -181,9 +182,30 @@ class PruningEnv(gymnasium.Env[Observation, Action]):
         return observation
 
 
+def kept_by(action: Action, episode: Episode) -> Bits:
+    """(C,) True keeps; raises: UsageError: E207, one 0 or 1 is wanted for each channel on turn."""
+    bits, turn = numbers_of(action, "the action"), episode.turn
+    if bits.shape != turn.shape:
+        raise UsageError("E207", f"the action has shape {bits.shape}, must be {turn.shape}")
+    wrong = bits[turn & ~np.isin(bits, (0, 1))]
+    if wrong.size:
+        raise UsageError(
+            "E207", f"the action has {wrong[0]:g} for a channel on turn, must be 0 or 1; 1 keeps"
+        )
+    return np.asarray(bits == 1, bool)
+
+
+def numbers_of(values: Any, what: str) -> Floats:
+    """The values as one array; raises: UsageError: E207, they are no numbers, or rows of several lengths."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError("E207", f"{what} must be an array of numbers", cause=str(error)) from error
+
+
 def fitting(values: Floats, task: Task, *, rank: int) -> Floats:
     """The values, checked; raises: UsageError: E207, one row a channel is wanted, of finite numbers."""
-    array = np.asarray(values, np.float64)
+    array = numbers_of(values, "features or preferences")
     if array.ndim != rank or len(array) != len(task.order):
         want = f"({len(task.order)}{',' if rank == 1 else ', F'})"
         raise UsageError("E207", f"features or preferences of shape {array.shape}, must be {want}")

@@ -7,6 +7,7 @@
 Quality is the first line of `SelfCompetition`, that of the accuracy alone.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +39,10 @@ class RewardOptions:
 
     def __post_init__(self) -> None:
         """Raises: UsageError: E201, a value out of its range."""
-        if self.penalty < 0 or self.batch < 1:
-            raise UsageError("E201", f"reward: penalty {self.penalty}, batch {self.batch} are out of range")
+        if not 0 <= self.penalty < math.inf:  # also what is no number
+            raise UsageError("E201", f"reward: penalty {self.penalty}: must be a finite number, not below 0")
+        if self.batch < 1 or self.batch % 1 != 0:  # also what is no number
+            raise UsageError("E201", f"reward: batch {self.batch}: must be a whole number of at least 1")
 
 
 class Judge:

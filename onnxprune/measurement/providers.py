@@ -60,7 +60,11 @@ def requested_providers(name: str, available: Sequence[str]) -> tuple[str, ...]:
         return REQUESTS[name]
     if name.endswith("ExecutionProvider"):
         return (name,) if name == CPU else (name, CPU)
-    raise UsageError("E201", f"--provider {name}: must be one of auto, {', '.join(REQUESTS)}")
+    raise UsageError(
+        "E201",
+        f"--provider {name}: must be one of auto, {', '.join(REQUESTS)}",
+        hint="or a full name, such as XnnpackExecutionProvider; of a search it is --device",
+    )
 
 
 def spread(assignment: Sequence[tuple[str, str]], macs: Mapping[str, int] | None) -> Shares | None:

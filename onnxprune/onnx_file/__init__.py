@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-def load_graph(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def load_graph(path: Path | str, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
     """Read a model and see it as a graph with concrete shapes.
 
     Args:
@@ -40,6 +40,7 @@ def load_graph(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = Non
         ModelError: The file cannot be read (E301 to E309).
         UsageError: E205, a shape that fits no input.
     """
+    path = Path(path)
     model = read_model(path)
     warnings = []
     if model.functions:

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto
 from onnxprune.errors import ModelError, RuntimeProblem
 from onnxprune.onnx_file.external import check_external
 from onnxprune.onnx_file.signatures import HEAD_BYTES, OTHER_PROTOBUF, Kind, folder_kind, foreign_kind
+from onnxprune.onnx_file.sizes import size
 from onnxprune.onnx_file.tensors import fault_of, is_external, walk
 from onnxprune.onnx_file.versions import check_versions
 from onnxprune.onnx_file.wire import GRAPH, WireError, innermost, parse_model
@@ -41,13 +42,13 @@ def read_model(path: Path) -> ModelProto:
         RuntimeProblem: E605, the memory does not suffice.
     """
     try:
-        size = size_of(path)
+        nbytes = size_of(path)
         with path.open("rb") as file:
-            model = parse(path, file, size)
+            model = parse(path, file, nbytes)
     except OSError as error:
         raise ModelError("E301", f"model '{path}' cannot be read", cause=str(error)) from error
     except MemoryError as error:
-        message = f"{path.name} needs about {size >> 20} MiB of memory, more than there is"
+        message = f"{path.name} needs about {size(nbytes)} of memory, more than there is"
         raise RuntimeProblem("E605", message) from error
     check_versions(path, model)
     check_external(path, checked_tensors(path, model))

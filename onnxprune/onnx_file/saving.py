@@ -21,6 +21,7 @@ from onnxprune.onnx_file.external import data_file, reference_of
 from onnxprune.onnx_file.layout import Layout, flush, plan_layout, write_segments
 from onnxprune.onnx_file.reading import PROTOBUF_LIMIT
 from onnxprune.onnx_file.serializing import serialized_size, write_model
+from onnxprune.onnx_file.sizes import size
 from onnxprune.onnx_file.tensors import byte_size, is_external, tensors
 
 SMALLEST_MOVED = 1024
@@ -110,14 +111,14 @@ def save_model(
     homes = dict(external) if isinstance(external, Mapping) else dict.fromkeys(external, "")
     protect_source(model, path, source)
     layout, warnings = fitting_layout(model, path.name, source, homes)
-    size = layout.nbytes + serialized_size(layout.model)
-    with staging_folder(path, size) as staging:
-        with disk_errors(path, size):
+    nbytes = layout.nbytes + serialized_size(layout.model)
+    with staging_folder(path, nbytes) as staging:
+        with disk_errors(path, nbytes):
             write_files(layout, staging / path.name)
         if check is not None:
             check(staging / path.name)
         check_output(path, force)
-        with disk_errors(path, size):
+        with disk_errors(path, nbytes):
             commit(staging, path)
     return Saved(path, data_path(path) if layout.segments else None, warnings)
 
@@ -148,28 +149,28 @@ def fitting_layout(
 ) -> tuple[Layout, tuple[str, ...]]:
     """A layout whose model protobuf can hold, and what the user should know of it."""
     layout = plan_layout(model, name, source, homes)
-    size = serialized_size(layout.model)
-    if size <= PROTOBUF_LIMIT:
+    nbytes = serialized_size(layout.model)
+    if nbytes <= PROTOBUF_LIMIT:
         return layout, ()
     larger = {t.name: "" for t in tensors(model) if t.name and (byte_size(t) or 0) >= SMALLEST_MOVED}
     layout = plan_layout(model, name, source, larger | homes)
     if serialized_size(layout.model) > PROTOBUF_LIMIT:
         message = f"{name} would exceed protobuf's 2 GiB even with its weights outside"
-        raise ModelError("E310", message, cause=f"{size} bytes in one file")
+        raise ModelError("E310", message, cause=f"{nbytes} bytes in one file")
     warning = f"E310: {name} would exceed protobuf's 2 GiB; written with external data ({name}.data)"
     return layout, (warning,)
 
 
 @contextmanager
-def staging_folder(path: Path, size: int) -> Iterator[Path]:
+def staging_folder(path: Path, nbytes: int) -> Iterator[Path]:
     """A new hidden folder on the file system of the output; gone afterwards, whatever happens.
 
     Raises:
-        RuntimeProblem: E605, there is no room for `size` bytes.
+        RuntimeProblem: E605, there is no room for `nbytes`.
     """
-    with disk_errors(path, size):
-        if shutil.disk_usage(path.parent).free < size:
-            raise no_room(path, size)
+    with disk_errors(path, nbytes):
+        if shutil.disk_usage(path.parent).free < nbytes:
+            raise no_room(path, nbytes)
         folder = Path(mkdtemp(prefix=".onnxprune-", dir=path.parent))
     try:
         yield folder
@@ -180,20 +181,20 @@ def staging_folder(path: Path, size: int) -> Iterator[Path]:
 
 
 @contextmanager
-def disk_errors(path: Path, size: int) -> Iterator[None]:
+def disk_errors(path: Path, nbytes: int) -> Iterator[None]:
     """Say what the operating system's errors mean for the output `path`."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise no_room(path, size) from error
+            raise no_room(path, nbytes) from error
         message = f"{path} cannot be written: {error.strerror or error}"
         raise UsageError("E203", message, hint=ELSEWHERE) from error
 
 
-def no_room(path: Path, size: int) -> RuntimeProblem:
+def no_room(path: Path, needed: int) -> RuntimeProblem:
     free = shutil.disk_usage(path.parent).free
-    message = f"{path} needs {size >> 20} MiB, {path.parent} has {free >> 20} MiB left"
+    message = f"{path} needs {size(needed)}, {path.parent} has {size(free)} left"
     return RuntimeProblem("E605", message, hint="free some space, or choose an output on another disk")
 
 

@@ -16,7 +16,7 @@ def whole_path(spec: str) -> str:
     return str(Path(spec).absolute()) if Path(spec).exists() else spec
 
 
-def require_apart(specs: Iterable[str | None], folder: Path, ours: Iterable[str]) -> None:
+def require_apart(specs: Iterable[str | None], folder: Path | str, ours: Iterable[str]) -> None:
     """Whether what a run reads lies where it will not be overwritten.
 
     Args:
@@ -27,7 +27,7 @@ def require_apart(specs: Iterable[str | None], folder: Path, ours: Iterable[str]
     Raises:
         UsageError: E203, one is a file of a run in the same folder.
     """
-    written = [(folder / name).resolve() for name in ours]
+    written = [(Path(folder) / name).resolve() for name in ours]
     for spec in specs:
         path = None if spec is None else Path(spec).resolve()
         if path is not None and any(path == own or own in path.parents for own in written):

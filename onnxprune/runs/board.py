@@ -9,7 +9,7 @@ from onnxprune.errors import RuntimeProblem
 Board = Callable[[Mapping[str, float], int], None]
 
 
-def board(folder: Path) -> Board:
+def board(folder: Path | str) -> Board:
     """A function that writes figures by name and their step; the folder is made with the first.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -140,7 +140,7 @@ class Schema(Generic[Options]):
         for name, hint in self.required.items():
             if not values.get(name):
                 code = "E202" if name == "target" else "E201"
-                article = "" if self.keys[name].type is tuple and name.endswith("s") else "a "
+                article = "" if name == "data" or name.endswith("s") else "a "
                 raise UsageError(code, f"{self.command} needs {article}{name}", hint=hint)
         given = {name: value for name, value in values.items() if "." not in name}
         for section, options in self.sections.items():
@@ -155,6 +155,20 @@ class Schema(Generic[Options]):
             section, _, key = name.rpartition(".")
             values[name] = getattr(getattr(options, section) if section else options, key)
         return values
+
+    def checked(self, options: Options) -> Options:
+        """The same options, each in the type of its key: for those that were made in Python.
+
+        Raises:
+            UsageError: E201 or E202, a value of another type, or nothing where something must be given.
+        """
+        place = self.top.__name__
+        for name, kind in self.sections.items():
+            section = getattr(options, name)
+            if not isinstance(section, kind):
+                raise UsageError("E201", f"{place}: {name} is {section!r}, want {kind.__name__}(...)")
+        values = self.values(options)
+        return self.make({name: key.check(plain(values[name]), place) for name, key in self.keys.items()})
 
     def recorded(self, options: Options) -> Values:
         """All values by key as JSON has them."""
@@ -187,6 +201,13 @@ class Schema(Generic[Options]):
                 lines.append(f"\n[{section}]\n")
             lines.append(f"# {key} is not set\n" if value is None else f"{key} = {toml(value)}\n")
         write_text(path, "".join(lines))
+
+
+def plain(value: Any) -> Any:
+    """A value as a file would have it: paths are texts."""
+    if isinstance(value, list | tuple):
+        return tuple(plain(one) for one in value)
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def flattened(tables: Mapping[str, Any], keys: Collection[str]) -> Values:

@@ -21,12 +21,13 @@ from onnxprune.runs.folder import (
 from onnxprune.runs.replaced import ASIDE, put_back, set_aside
 
 
-def check_new(path: Path, command: str, *, force: bool) -> None:
+def check_new(path: Path | str, command: str, *, force: bool) -> None:
     """Whether a run of a command may begin in a folder.
 
     Raises:
         UsageError: E203, another run or other files lie there, or it cannot be made.
     """
+    path = Path(path)
     mend(path)
     if path.exists() and not path.is_dir():
         raise UsageError("E203", f"{path} is no folder", hint="choose another output")
@@ -60,7 +61,7 @@ def command_of(path: Path) -> str:
         return ""
 
 
-def make_run(path: Path, facts: Document, ours: Iterable[str]) -> RunFolder:
+def make_run(path: Path | str, facts: Document, ours: Iterable[str]) -> RunFolder:
     """A new run; files of an earlier one are set aside until `let_go`, others are left alone.
 
     Args:
@@ -68,6 +69,7 @@ def make_run(path: Path, facts: Document, ours: Iterable[str]) -> RunFolder:
         facts: For run.json: "command", "options" and "sha256" at least.
         ours: Names of all files and folders that runs of the command write.
     """
+    path = Path(path)
     with disk_errors(path, BLOCK):
         path.mkdir(parents=True, exist_ok=True)
     with disk_errors(path, BLOCK), locked(path):
@@ -78,12 +80,13 @@ def make_run(path: Path, facts: Document, ours: Iterable[str]) -> RunFolder:
     return run
 
 
-def open_run(path: Path, command: str) -> RunFolder:
+def open_run(path: Path | str, command: str) -> RunFolder:
     """A run of a command that is there.
 
     Raises:
         UsageError: E208, there is none, or it is damaged, of another version or another command.
     """
+    path = Path(path)
     mend(path)
     if not (path / RECORD).is_file():
         raise UsageError("E208", f"{path} holds no run", hint="name the folder given with --out")

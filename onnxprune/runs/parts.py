@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onnxprune.data import DataOptions, Samples, open_data, split
 from onnxprune.data.options import Part
-from onnxprune.data.samples import ModelInput
+from onnxprune.data.samples import ModelInput, count_rows, is_empty
 from onnxprune.errors import DataError
 
 # Where undivided samples are for fit and search alone, because others are there for the test.
@@ -62,3 +62,22 @@ def open_part(spec: str, inputs: tuple[ModelInput, ...], options: DataOptions) -
             hint="--data val.npz; it needs no labels. Without any samples: `onnxprune prune`",
         )
     return samples
+
+
+def require_rows(parts: Mapping[str, Samples], *, shares: str) -> None:
+    """Whether every part has a row; also where only a pass can tell.
+
+    Args:
+        parts: By name.
+        shares: How samples are shared out, for the hint.
+
+    Raises:
+        DataError: E504, one has none.
+    """
+    empty = next((name for name, samples in parts.items() if is_empty(samples)), None)
+    if empty is None:
+        return
+    counts = ", ".join(f"{count_rows(samples)} for {name}" for name, samples in parts.items())
+    raise DataError(
+        "E504", f"{parts[empty].source} has too few rows: {counts}; each wants at least one", hint=shares
+    )

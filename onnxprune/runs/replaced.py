@@ -39,8 +39,9 @@ def put_back(path: Path) -> None:
     aside.rmdir()
 
 
-def let_go(path: Path) -> None:
+def let_go(path: Path | str) -> None:
     """Remove what was set aside, in place; it is out of reach at once, whatever interrupts the removal."""
+    path = Path(path)
     if (path / ASIDE).is_dir():
         clear([path / GONE])
         (path / ASIDE).rename(path / GONE)
@@ -48,7 +49,7 @@ def let_go(path: Path) -> None:
 
 
 @contextmanager
-def kept_on_failure(path: Path) -> Iterator[None]:
+def kept_on_failure(path: Path | str) -> Iterator[None]:
     """What was set aside and not let go comes back if the block fails; an interrupted run can go on.
 
     Who uses it keeps other processes out: what fails there must not be that another one works here.
@@ -56,5 +57,5 @@ def kept_on_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        put_back(path)
+        put_back(Path(path))
         raise

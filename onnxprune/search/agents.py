@@ -16,6 +16,7 @@ from onnxprune.search.options import SearchOptions
 
 PRIORS = ("obs", "wanda", "group-l2")  # by falling promise
 PACKAGES = ("torch", "torch_geometric")
+CARRYING = {"init_policy": "--init-policy FILE", "freeze_encoder": "--freeze-encoder"}
 
 
 def prior_of(options: SearchOptions) -> str:
@@ -70,29 +71,38 @@ def agent_options(options: SearchOptions) -> dict[str, Any]:
     """What is handed to the agent, by name.
 
     Raises:
-        UsageError: E201, a text that is not KEY=VALUE.
+        UsageError: E201, a text that is not KEY=VALUE, a key that is given twice, or one that has an option
+            of its own.
     """
     given: dict[str, Any] = {}
     for text in options.agent_option:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(
-                "E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1"
-            )
-        given[key.strip()] = value.strip()
-    if options.variant is not None:
-        if given.get("variant", options.variant) != options.variant:
-            raise UsageError(
-                "E201", f"--variant {options.variant}, but --agent-option variant={given['variant']}"
-            )
-        given["variant"] = options.variant
-    if options.reward is not None:
-        given["reward"] = options.reward
+        name, value = key_and_value(text)
+        if name in given:
+            raise UsageError("E201", f"--agent-option {name} is given twice: {given[name]} and {value}")
+        given[name] = value
+    for name in ("variant", "reward"):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if given.get(name, value) != value:
+            raise UsageError("E201", f"--{name} {value}, but --agent-option {name}={given[name]}")
+        given[name] = value
     if options.init_policy is not None:
         given["init_policy"] = options.init_policy
     if options.freeze_encoder:
         given["freeze_encoder"] = True
     return given
+
+
+def key_and_value(text: str) -> tuple[str, str]:
+    """Of an --agent-option; raises: UsageError: E201, it is not KEY=VALUE, or has an option of its own."""
+    key, equals, value = text.partition("=")
+    name = key.strip().replace("-", "_")
+    if not equals or not name:
+        raise UsageError("E201", f"--agent-option {text}: want KEY=VALUE, such as --agent-option clip=0.1")
+    if name in CARRYING:
+        raise UsageError("E201", f"--agent-option {text}: it has an option of its own", hint=CARRYING[name])
+    return name, value.strip()
 
 
 def require_packages(options: SearchOptions) -> None:
@@ -127,7 +137,7 @@ def installed(name: str) -> bool:
 
 
 def check_carrying(options: SearchOptions) -> None:
-    """Raises: UsageError: E201, a policy, or its encoder, for an agent that cannot begin with one."""
+    """Raises: UsageError: E201, a policy for an agent that cannot begin with one, or an encoder of none."""
     given = {"--init-policy": options.init_policy, "--freeze-encoder": options.freeze_encoder}
     flag = next((name for name, value in given.items() if value), None)
     if flag and not kind_of(options.agent).carries:
@@ -135,20 +145,33 @@ def check_carrying(options: SearchOptions) -> None:
         raise UsageError(
             "E201", f"{flag}: agent {options.agent} cannot begin with a policy", hint=f"{able} can"
         )
-
-
-def check_variant(kind: AgentKind, variant: str | None) -> None:
-    """Raises: UsageError: E201, a variant that the agent does not have."""
-    if variant is None:
-        return
-    if not kind.variants:
-        having = ", ".join(name for name, one in AGENTS.items() if one.variants)
+    if options.freeze_encoder and options.init_policy is None:
         raise UsageError(
             "E201",
-            f"--variant {variant}: agent {kind.name} has no variants",
-            hint=f"leave it out, or take an --agent that has them: {having}",
+            "--freeze-encoder: without a policy the encoder is random, and would stay so",
+            hint="--init-policy FILE, the policy.pt of another search",
         )
-    require_known("--variant", variant, kind.variants)
+
+
+def check_kind(options: SearchOptions) -> None:
+    """Raises: UsageError: E201, an agent that is not known, or a variant or reward that it does not have."""
+    kind = kind_of(options.agent)
+    check_choice(kind, "variants", "--variant", options.variant)
+    check_choice(kind, "rewards", "--reward", options.reward)
+
+
+def check_choice(kind: AgentKind, what: str, option: str, value: str | None) -> None:
+    """Raises: UsageError: E201, one of the agent's variants or rewards that it does not have."""
+    if value is None:
+        return
+    known: dict[str, tuple[str, ...]] = {name: getattr(one, what) for name, one in AGENTS.items()}
+    if not known[kind.name]:
+        raise UsageError(
+            "E201",
+            f"{option} {value}: agent {kind.name} has no {what} to choose from",
+            hint=f"leave it out, or take an --agent that has: {', '.join(n for n in known if known[n])}",
+        )
+    require_known(option, value, known[kind.name])
 
 
 def require_known(option: str, name: str, known: tuple[str, ...]) -> None:

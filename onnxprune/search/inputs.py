@@ -13,7 +13,7 @@ from onnxprune.criteria import CRITERIA, require_criterion, score
 from onnxprune.data import DataOptions, Samples, choose, split
 from onnxprune.data.callables import load_callable
 from onnxprune.data.options import parse_images, parse_map, parse_shapes
-from onnxprune.errors import DataError, UsageError
+from onnxprune.errors import UsageError
 from onnxprune.evaluation import METHODS
 from onnxprune.groups import Groups
 from onnxprune.latency import (
@@ -30,16 +30,15 @@ from onnxprune.measurement.metrics import METRICS
 from onnxprune.pipeline import PruneOptions, load_groups
 from onnxprune.runs.begin import whole_path
 from onnxprune.runs.identity import data_hash, model_hash
-from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search
+from onnxprune.runs.parts import WITHOUT_TEST, FitAndSearch, open_fit_and_search, require_rows
 from onnxprune.search.agents import (
     agent_options,
     check_carrying,
-    check_variant,
-    kind_of,
+    check_kind,
     prior_of,
     require_known,
 )
-from onnxprune.search.options import ChannelSettings, SearchOptions
+from onnxprune.search.options import SCHEMA, ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
 CALIBRATION_BATCH = 64
@@ -150,13 +149,10 @@ def make_inputs(options: SearchOptions, opened: Opened) -> Inputs:
     if options.evaluate.reward_rows is not None:
         reward = choose(reward, options.evaluate.reward_rows, seed=options.seed)
     metric = choose_metric(options.evaluate.metric, groups.graph, search)
-    for name, samples in (("fit", fit), ("reward", reward), ("selection", selection)):
-        if samples.count == 0:
-            raise DataError(
-                "E504",
-                f"{samples.source} has too few rows: none is left for the {name} split",
-                hint="a half of undivided samples is for fitting, a quarter for the search",
-            )
+    require_rows(
+        {"fit": fit, "reward": reward, "selection": selection},
+        shares="a half of undivided samples is for fitting, a quarter for the search",
+    )
     require_labels(metric, search, "search", groups.graph)
     if metric.name not in METRICS:
         load_callable(metric.name, code="E506")
@@ -242,7 +238,7 @@ def check_values(options: SearchOptions) -> None:
         UsageError: E201, E202, a name that is not known or a number out of its range.
         RuntimeProblem: E603, the prior criterion needs what is not installed.
     """
-    check_variant(kind_of(options.agent), options.variant)
+    check_kind(options)
     require_known("--prior", options.prior, ("auto", *CRITERIA))
     require_criterion(prior_of(options))
     require_known("--repair", options.evaluate.repair, METHODS)
@@ -284,7 +280,8 @@ def budget_seconds(text: str | None) -> float:
 
 
 def located(options: SearchOptions) -> SearchOptions:
-    """The same with whole paths, so that the run can go on from another folder."""
+    """The same with whole paths, so that the run can go on from another folder; checked for their types."""
+    options = SCHEMA.checked(options)
     policy = None if options.init_policy is None else whole_path(options.init_policy)
     cache = None if options.latency.cache is None else whole_path(options.latency.cache)
     latency = replace(options.latency, cache=cache)

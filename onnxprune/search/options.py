@@ -52,7 +52,7 @@ class EvaluateSettings:
 
     Attributes:
         metric: auto, a name of `METRICS`, or package.module:function.
-        repair: Of the weights before a candidate is judged: least-squares, bias or none.
+        repair: Of the weights before a candidate is judged: least-squares, moments, bias or none.
         reward_rows: Samples that candidates are judged on at most; None: half of the search part.
         calibration_rows: Samples of the fit part, for repairs and criteria.
         race: Give up candidates that fall behind early.

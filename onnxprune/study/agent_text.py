@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator
 from itertools import groupby
 
+from onnxprune.agents.options import read
+from onnxprune.errors import UsageError
+
 POLICY = "init_policy"  # option of agents that begin with the policy of another search, a file
+FROZEN = "freeze_encoder"  # option of the same
 
 
 def pairs(text: str) -> Iterator[str]:
@@ -28,7 +32,44 @@ def with_policy(agent: str, change: Callable[[str], str]) -> str:
     """
     name, colon, given = agent.partition(":")
     found = [
-        f"{POLICY}={change(one.partition('=')[2])}" if one.startswith(f"{POLICY}=") else one
-        for one in pairs(given)
+        f"{POLICY}={change(one.partition('=')[2])}" if name_of(one) == POLICY else one for one in pairs(given)
     ]
     return f"{name}{colon}{','.join(found)}"
+
+
+def apart(agent: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What it begins with, by name, and its other options, as KEY=VALUE.
+
+    >>> apart("agmc:stages=2,init_policy=a.pt,freeze_encoder=yes")
+    ({'init_policy': 'a.pt', 'freeze_encoder': 'yes'}, ('stages=2',))
+
+    Raises:
+        UsageError: E201, the policy, or whether its encoder learns, is given twice.
+    """
+    own, others = {}, []
+    for one in pairs(agent.partition(":")[2]):
+        name = name_of(one)
+        if name not in (POLICY, FROZEN):
+            others.append(one)
+        elif name in own:
+            raise UsageError("E201", f"agent {agent}: {name} is given twice")
+        else:
+            own[name] = one.partition("=")[2]
+    return own, tuple(others)
+
+
+def name_of(pair: str) -> str:
+    return pair.partition("=")[0].strip().replace("-", "_")
+
+
+def is_frozen(agent: str) -> bool:
+    """Whether the encoder of its policy does not learn.
+
+    Raises:
+        UsageError: E202, neither yes nor no.
+    """
+    value = apart(agent)[0].get(FROZEN, "no")
+    try:
+        return bool(read(value, default=False))
+    except ValueError as error:
+        raise UsageError("E202", f"agent {agent}: {FROZEN} is {value!r}, want yes or no") from error

@@ -14,7 +14,7 @@ from onnxprune.compression.options import (
 from onnxprune.errors import UsageError
 from onnxprune.search import SearchOptions
 from onnxprune.search.options import ChannelSettings, LatencySettings
-from onnxprune.study.agent_text import POLICY, pairs
+from onnxprune.study.agent_text import POLICY, apart, is_frozen
 from onnxprune.study.options import StudyOptions
 
 CONTROL = "uniform-l1"  # what every agent is compared with, and the only one that is always trained
@@ -55,16 +55,15 @@ class Cell:
     def search(self, options: StudyOptions) -> SearchOptions:
         """What the search is asked for; all agents of a seed see the same samples."""
         text = CONTROL_AGENT if self.row.agent == CONTROL else self.row.agent
-        agent, _, given = text.partition(":")
-        own = dict(option.partition("=")[::2] for option in pairs(given))
-        policy = own.pop(POLICY, None)
+        carried, own = apart(text)
         return SearchOptions(
             self.row.model,
             options.data,
             tuple(self.row.target.split()),
-            agent=agent,
-            agent_option=tuple(f"{key}={value}" for key, value in own.items()),
-            init_policy=policy,
+            agent=text.partition(":")[0],
+            agent_option=own,
+            init_policy=carried.get(POLICY),
+            freeze_encoder=is_frozen(text),
             prior=options.prior,
             evaluations=options.evaluations,
             batch=options.batch,

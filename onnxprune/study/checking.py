@@ -23,13 +23,14 @@ from onnxprune.search.inputs import check_values, counting, prune_options
 from onnxprune.search.searching import check_search
 from onnxprune.study.agent_text import with_policy
 from onnxprune.study.cells import Cell, Row, policies_of, require_distinct, rows_of
-from onnxprune.study.options import StudyOptions
+from onnxprune.study.options import SCHEMA, StudyOptions
 
 NOWHERE = Path()
 
 
 def located(options: StudyOptions) -> StudyOptions:
-    """The same with whole paths, so that the study can go on from another folder."""
+    """The same with whole paths, so that the study can go on from another folder; checked for their types."""
+    options = SCHEMA.checked(options)
     given = (options.test, options.measure.latency_cache)
     test, cache = (None if spec is None else whole_path(spec) for spec in given)
     models = tuple(str(Path(model).absolute()) for model in options.models)

@@ -35,7 +35,7 @@ OURS = (CONFIG, LOG, RESULT, REPORT, TABLE, TABLES, SEARCHES, MODELS)
 
 def start(
     options: StudyOptions,
-    folder: Path,
+    folder: Path | str,
     argv: Sequence[str],
     *,
     force: bool = False,
@@ -81,7 +81,7 @@ def ours(options: StudyOptions) -> tuple[str, ...]:
     return (*OURS, *(f"{Path(model).stem}.svg" for model in options.models))
 
 
-def resume(folder: Path, given: Values) -> RunFolder:
+def resume(folder: Path | str, given: Values) -> RunFolder:
     """A study to go on with.
 
     Args:

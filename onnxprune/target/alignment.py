@@ -12,6 +12,7 @@ step finer (`finer`, used by `settle`).
 
 import platform
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -80,6 +81,13 @@ PROFILES = {
     "tensorrt-int8": (32, 32),
     "nvtensorrtrtx-int8": (32, 32),
 }
+SUFFIX = "executionprovider"
+# The execution providers of ONNX Runtime, short; one that is newer has its full name.
+DEVICES = (
+    *("auto", "cpu", "cuda", "tensorrt", "nvtensorrtrtx", "xnnpack", "openvino", "dnnl", "coreml", "dml"),
+    *("qnn", "nnapi", "migraphx", "rocm", "vitisai", "cann", "acl", "armnn", "rknpu", "vsinpu", "snpe"),
+    *("js", "webgpu", "webnn", "tvm", "azure"),
+)
 
 
 def resolve_align(align: str, *, provider: str = "cpu", int8: bool = False) -> Alignment:
@@ -94,13 +102,28 @@ def resolve_align(align: str, *, provider: str = "cpu", int8: bool = False) -> A
         int8: The model runs quantised there.
 
     Raises:
-        UsageError: E202, neither "auto" nor a number above zero.
+        UsageError: E201, no provider has that name; E202, neither "auto" nor a number above zero.
     """
+    require_device(provider)
     if align == "auto":
-        return automatic(provider.lower().removesuffix("executionprovider"), int8=int8)
+        return automatic(provider.lower().removesuffix(SUFFIX), int8=int8)
     if not align.isdecimal() or not int(align):
         raise UsageError("E202", f"align {align!r}: must be auto or a number of channels, such as 8")
     return Alignment(int(align), int(align), why="as asked")
+
+
+def require_device(name: str) -> None:
+    """Raises: UsageError: E201, it is neither a provider's short name nor a full one."""
+    word = name.lower()
+    if word in DEVICES or word in PROFILES or (word.endswith(SUFFIX) and word != SUFFIX):
+        return
+    near = get_close_matches(word, DEVICES, n=1)
+    raise UsageError(
+        "E201",
+        f"--device {name}: no execution provider has that name"
+        + (f"; did you mean {near[0]}?" if near else ""),
+        hint=f"{', '.join(DEVICES)}; or a full name",
+    )
 
 
 def automatic(provider: str, *, int8: bool) -> Alignment:

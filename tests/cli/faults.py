@@ -54,6 +54,7 @@ FAULTS: dict[str, Fault] = {
     "unknown criterion": Fault("E201", 2, ("did you mean 'wanda'?",), prune("--criterion", "wandas")),
     "unknown allocation": Fault("E201", 2, ("did you mean 'global'?",), prune("--allocation", "globl")),
     "unknown provider": Fault("E201", 2, ("--provider cud", "cuda"), on("bench", "--provider", "cud")),
+    "unknown device": Fault("E201", 2, ("--device CPUU", "did you mean cpu?"), prune("--device", "CPUU")),
     "json into a model": Fault("E201", 2, ("must end in .json",), on("inspect", "--json", "{}/chain.onnx")),
     "images without layout": Fault("E201", 2, ("--layout",), on("measure", "--mean", "0.5", "--std", "1")),
     "target over 100 %": Fault("E202", 2, ("macs=150%", "(0, 100]%"), prune(target="macs=150%")),

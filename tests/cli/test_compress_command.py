@@ -128,7 +128,11 @@ def test_resuming_a_finished_run_does_nothing_twice_and_tells_the_result_again(
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [(("--seed", "5"), "run was made for seed 0, got 5"), (("-o", "elsewhere"), "names another one")],
+    [
+        (("--seed", "5"), "run was made for seed 0, got 5"),
+        (("-o", "elsewhere"), "names another one"),
+        (("--force",), "goes on with a run, and --force begins one anew"),
+    ],
 )
 def test_resuming_with_something_else_is_refused(
     given: tuple[str, ...], told: str, cli: Cli, model: Path, samples: Path, tmp_path: Path
@@ -144,7 +148,7 @@ def test_resuming_with_something_else_is_refused(
     ("given", "code", "told"),
     [
         (("--data", "random"), "E504", "random"),
-        ((), "E201", "needs a data"),
+        ((), "E201", "needs data"),
         (("--data", "{samples}", "--target", "macs=1%"), "E701", "smallest reachable"),
         (("--data", "{samples}", "--target", "macs=fast"), "E202", "macs=fast"),
         (("--data", "{samples}", "--loss", "best"), "E201", "--loss 'best'"),
@@ -242,3 +246,38 @@ def test_where_torch_is_missing_it_says_so_and_goes_without_on_request(
     done = without_torch("--no-distill")
     assert done.returncode == 0, done.stderr
     assert (run / "final.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--agent", "none", "--reward", "foo"), "--reward is for a search, and there is none: --agent none"),
+        (("--agent", "none", "--agent-option", "a=b"), "--agent-option is for a search"),
+        (("--agent", "none", "--no-race"), "--no-race is for a search"),
+        (
+            ("--allocation", "uniform", "--evaluations", "4"),
+            "--evaluations is for a search, and there is none",
+        ),
+        (("--masks", "m.json", "--search-batch", "4"), "--search-batch is for a search, and there is none"),
+    ],
+)
+def test_options_of_a_search_are_refused_where_nothing_is_searched(
+    given: tuple[str, ...], told: str, cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    ran = cli("compress", model, "-o", tmp_path / "a", "--data", samples, "--target", "macs=60%", *given)
+    assert (ran.error_code, ran.code) == ("E201", 2)
+    assert told in ran.err
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_configuration_may_say_more_of_a_search_than_a_run_without_one_needs(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    searched = tmp_path / "a"
+    words = ("--target", "macs=60%", "--align", "1", "--duration", "0.02", *SEARCHING)
+    assert cli("compress", model, "-o", searched, "--data", samples, *words).code == 0
+    again = ("compress", "-o", tmp_path / "b", "--config", searched / "config.toml")
+    ran = cli(*again, "--agent", "none")
+    assert ran.code == 0, ran.err
+    ran = cli(*again, "--agent", "none", "--evaluations", "4")
+    assert (ran.error_code, ran.code) == ("E201", 2)

@@ -119,6 +119,8 @@ def test_a_run_that_does_not_exist_cannot_be_resumed(cli: Cli, folder: Path) -> 
 
 def test_a_resumed_run_with_other_options_is_refused(cli: Cli, folder: Path) -> None:
     assert cli(*words(folder, "--epochs", "1")).code == 0
+    ran = cli("distill", "--resume", folder / "run", "--force")
+    assert (ran.code, ran.error_code) == (2, "E201")
     ran = cli("distill", "--resume", folder / "run", "--lr", "0.1")
     assert (ran.error_code, ran.code) == ("E208", 2)
     assert "another --lr: 0.05, got 0.1" in ran.err

@@ -6,6 +6,8 @@ import click
 import pytest
 
 from onnxprune.cli.main import COMMANDS
+from onnxprune.evaluation import METHODS as REPAIRS
+from onnxprune.reconstruction import METHODS
 from tests.cli.conftest import Cli
 
 
@@ -19,6 +21,20 @@ def test_help_explains_every_option_in_80_columns(command: str, cli: Cli) -> Non
     assert [option.opts[0] for option in options if option.opts[0] not in ran.out] == []
     prose = [line for line in ran.out.splitlines() if "onnxprune " not in line]
     assert [line for line in prose if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "known"),
+    [
+        ("search", "--repair", REPAIRS),
+        ("compress", "--reconstruct-method", METHODS),
+        ("prune", "--reconstruct", METHODS),
+        ("reconstruct", "--method", METHODS),
+    ],
+)
+def test_help_names_every_repair(command: str, option: str, known: tuple[str, ...], cli: Cli) -> None:
+    lines = " ".join(cli(command, "--help").out.split()).partition(f" {option} ")[2]
+    assert [name for name in known if name not in lines.partition(" --")[0]] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["prune", "-h"]])

@@ -75,6 +75,23 @@ def test_damaged_masks_are_refused(damage: object, cli: Cli, model: Path, tmp_pa
     assert not (tmp_path / "b.onnx").exists()
 
 
+@pytest.mark.parametrize("name", ["search.json", "list.json", "data.npz"])
+def test_a_file_that_holds_something_else_is_told_as_no_masks(
+    name: str, cli: Cli, model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / name
+    if name == "data.npz":
+        np.savez(other, x=np.zeros(3))
+    else:
+        other.write_text("[1]" if name == "list.json" else '{"masks": {"sha256": "0"}}')
+    ran = cli("prune", model, "-o", tmp_path / "b.onnx", "--masks", other)
+    assert (ran.error_code, ran.code) == ("E206", 2)
+    assert f"{name} holds no masks" in ran.err
+    assert "masks.json or masks.npz of a search" in ran.err
+    assert "__sha256__" not in ran.err
+    assert "cause" not in ran.err
+
+
 def test_masks_that_are_missing_are_told(cli: Cli, model: Path, tmp_path: Path) -> None:
     ran = cli("prune", model, "-o", tmp_path / "b.onnx", "--masks", tmp_path / "nope.json")
     assert (ran.error_code, ran.code) == ("E206", 2)

@@ -72,6 +72,9 @@ def test_resuming_a_finished_search_tells_the_same_again(
     assert (again.code, again.out) == (0, first.out), again.err
     refused = cli("search", "--resume", tmp_path / "a", "--seed", "3")
     assert (refused.code, refused.error_code) == (2, "E208")
+    forced = cli("search", "--resume", tmp_path / "a", "--force")
+    assert (forced.code, forced.error_code) == (2, "E201")
+    assert "--force begins one anew" in forced.err
 
 
 def test_masks_of_another_model_are_refused(cli: Cli, model: Path, samples: Path, tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_without_torch_it_says_which_extra_to_install(model: Path, samples: Path
 def test_what_is_missing_is_said(cli: Cli, model: Path, samples: Path) -> None:
     assert "'-o' / '--out'" in cli("search", model, "--data", samples, "--target", "macs=60%").err
     assert "needs a target" in cli("search", model, "--data", samples, "-o", "a").err
-    assert "needs a data" in cli("search", model, "--target", "macs=60%", "-o", "a").err
+    assert "needs data" in cli("search", model, "--target", "macs=60%", "-o", "a").err
 
 
 def test_agents_are_listed(cli: Cli) -> None:

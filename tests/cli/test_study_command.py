@@ -53,6 +53,7 @@ def test_a_study_leaves_a_table_and_files(cli: Cli, file: Path, tmp_path: Path) 
     assert [row["agent"] for row in document["rows"]]
     assert len(document["records"]) == 4
     assert document["failed"] == {}
+    assert cli("study", "--resume", tmp_path / "run", "--force").error_code == "E201"
     again = cli("study", "--resume", tmp_path / "run")
     assert again.code == 0
     for word in ("chain, the original", "random", "uniform", "macs=60%", "report.md"):

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from onnxprune.compression import RunFolder, compress, resume, start
+from onnxprune.compression.options import SearchSettings
 from onnxprune.errors import DataError, OnnxPruneError, UsageError
 from tests.compression.conftest import options, write_samples
 
@@ -80,6 +81,20 @@ def test_too_few_samples_for_three_parts_are_refused(model: Path, tmp_path: Path
     error = refused(model, tmp_path / "one.npz", tmp_path / "run")
     assert isinstance(error, DataError)
     assert "too few rows" in error.message
+
+
+def test_a_function_that_yields_too_few_rows_is_told_with_their_numbers(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "few.py").write_text(
+        "import numpy as np\n"
+        "def rows():\n"
+        "    for _ in range(2):\n"
+        "        yield {'x': np.zeros((3, 8, 8), np.float32)}\n"
+    )
+    error = refused(model, Path(f"{tmp_path / 'few.py'}:rows"), tmp_path / "run")
+    assert error.code == "E504"
+    assert error.message.startswith(f"{tmp_path / 'few.py'}:rows has too few rows: ")
+    counts = [int(word) for word in error.message.replace(":", " ").split() if word.isdecimal()]
+    assert (len(counts), sum(counts)) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +194,25 @@ def test_a_figure_that_is_no_share_has_no_error_in_points(
     compress(run)
     assert "points at most" not in (run.path / "report.md").read_text()
     assert "points at most" in (finished.path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"seed": None}, "seed is None, want a whole number"),
+        ({"samples": 2.5}, "samples is 2.5, want a whole number"),
+        ({"search": SearchSettings(evaluations="4")}, "search.evaluations is '4', want a whole number"),
+        ({"stages": 2}, r"stages is 2, want StageSettings\(...\)"),
+    ],
+)
+def test_options_made_in_python_are_of_the_types_that_a_file_must_have(
+    given: dict[str, object], told: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"E201.*CompressOptions: {told}"):
+        start(replace(options(model, samples), **given), tmp_path / "run", [])
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_of_a_run_may_be_a_text(model: Path, samples: Path, tmp_path: Path) -> None:
+    run = start(options(model, samples), str(tmp_path / "run"), [])
+    assert resume(str(run.path), {}).path == tmp_path / "run"

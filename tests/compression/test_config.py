@@ -74,7 +74,7 @@ def test_one_target_may_stand_without_a_list(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["model", "data", "target"])
 def test_what_must_be_given_is_asked_for(missing: str) -> None:
-    with pytest.raises(UsageError, match=f"needs a {missing}"):
+    with pytest.raises(UsageError, match=f"compress needs {'' if missing == 'data' else 'a '}{missing}"):
         make_options({key: value for key, value in LEAST.items() if key != missing})
 
 

@@ -290,6 +290,7 @@ def test_candidates_are_repaired_as_the_result_will_be(model: Path, samples: Pat
         ({"search__batch": 0}, "--search-batch 0"),
         ({"search__workers": -1}, "--workers -1"),
         ({"search__budget": "20"}, "--budget 20"),
+        ({"prune__device": "CPUU"}, "--device CPUU"),
         ({"search__init_policy": "gone.pt"}, "--init-policy gone.pt: there is no such file"),
         ({"search__agent": "none", "search__init_policy": "p.pt"}, "--init-policy p.pt is for an agent"),
         (

@@ -30,6 +30,30 @@ def test_a_map_that_does_not_apply_is_an_error(rename: dict[str, str]) -> None:
     assert (error.code, error.cause[:6]) == ("E502", "--map ")
 
 
+TWO = (Input("x", ("N", 4)), Input("mask", ("N", 4)))
+
+
+@pytest.mark.parametrize(
+    ("keys", "rename", "hint"),
+    [
+        (("x", "m"), {}, "use --map m=mask"),
+        (("x",), {}, "add a key mask to the data"),
+        (("a", "b"), {"a": "x"}, "use --map b=mask"),
+        (
+            ("x", "mask"),
+            {"a": "b"},
+            "leave that --map out: each input has its key; labels want --map KEY=labels",
+        ),
+        (("x", "mask", "y"), {"y": "label"}, "leave that --map out: each input has its key"),
+    ],
+)
+def test_what_mends_names_that_differ_is_told(
+    keys: tuple[str, ...], rename: dict[str, str], hint: str
+) -> None:
+    error = refusal({key: np.ones((2, 4), np.float32) for key in keys}, TWO, rename=rename)
+    assert error.hint.startswith(hint)
+
+
 def test_an_nhwc_array_of_doubles_is_told_as_such() -> None:
     inputs = (Input("input", ("N", 3, 224, 224)),)
     error = refusal({"input": np.ones((1, 224, 224, 3))}, inputs)

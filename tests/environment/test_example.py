@@ -43,6 +43,16 @@ def test_it_walks_in_several_steps_too(figures, kind) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "words", [("--episodes", "0"), ("--episodes", "-1"), ("--episodes", "many"), ("--seed", "-1")]
+)
+def test_numbers_that_make_no_sense_are_refused_in_a_line(figures, capsys, words) -> None:
+    with pytest.raises(SystemExit) as end:
+        figures(*words)
+    assert end.value.code == 2
+    assert f"argument {words[0]}: {words[1]} is no whole number of at least" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1"])
 def test_its_best_masks_are_better_than_those_of_random_bits(figures, seed) -> None:

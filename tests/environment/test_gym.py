@@ -177,10 +177,44 @@ def test_a_step_without_an_episode_is_refused(task) -> None:
         env.step(action)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), 0.3, -1, 2, float("inf")])
+def test_a_bit_on_turn_is_0_or_1(task, wrong) -> None:
+    env = PruningEnv(task, share_of_first, options=EpisodeOptions("group-wise"))
+    env.reset()
+    action = np.ones(len(task.order))
+    action[0] = wrong
+    with pytest.raises(UsageError, match=f"E207.*has {wrong:g} for a channel on turn, must be 0 or 1"):
+        env.step(action)
+    action[0], action[-1] = 0, wrong  # the last is not on turn yet
+    assert env.step(action)[0]["bits"][0] == 0
+
+
+@pytest.mark.parametrize("wrong", ["keep", None, {"bits": 1}, [[1], [1, 0]]])
+def test_an_action_that_is_no_array_of_numbers_is_refused(task, wrong) -> None:
+    env = PruningEnv(task, share_of_first)
+    env.reset()
+    with pytest.raises(UsageError, match="E207"):
+        env.step(wrong)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, float, list])
+def test_an_action_may_be_of_any_type_that_holds_bits(task, kind) -> None:
+    env = PruningEnv(task, share_of_first)
+    env.reset()
+    bits = np.arange(len(task.order)) % 2
+    action = bits.tolist() if kind is list else bits.astype(kind)
+    kept = env.step(action)[0]["bits"]
+    env.reset()
+    assert (env.step(bits)[0]["bits"] == kept).all()
+    assert not kept.all()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"features": np.zeros(20)},
+        {"features": [["a"]] * 20},
+        {"features": [[0.0], [0.0, 1.0]] * 10},
         {"features": np.zeros((3, 2))},
         {"preferences": np.zeros(3)},
         {"preferences": np.full(20, np.inf)},
@@ -191,7 +225,13 @@ def test_what_does_not_fit_the_channels_is_refused(task, wrong) -> None:
         PruningEnv(task, share_of_first, **wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"penalty": -1}, {"batch": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"penalty": value} for value in (-1, float("nan"), float("inf"))),
+        *({"batch": value} for value in (0, float("nan"), 2.5)),
+    ],
+)
 def test_reward_options_out_of_range_are_refused(wrong) -> None:
     with pytest.raises(UsageError, match="E201"):
         RewardOptions(**wrong)

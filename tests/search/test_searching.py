@@ -31,9 +31,9 @@ from onnxprune.groups import find_groups
 from onnxprune.masks import Masks, all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
-from onnxprune.search import Listener, resume, search, start, summary_of
+from onnxprune.search import Listener, options_of, resume, search, start, summary_of
 from onnxprune.search.inputs import make_inputs, open_all
-from onnxprune.search.options import SCHEMA, SearchOptions
+from onnxprune.search.options import SCHEMA, EvaluateSettings, SearchOptions
 from tests.onnx_file.small_models import normal, parsed
 from tests.search.conftest import killed, lines, options
 
@@ -323,22 +323,71 @@ def test_a_model_with_nothing_to_prune_is_told(samples: Path, tmp_path: Path) ->
     assert error.value.code == "E402"
 
 
+@pytest.mark.parametrize("form", ["file", "function"])
+def test_samples_that_are_too_few_are_told_with_their_numbers(form: str, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=np.zeros((2, 3, 8, 8), np.float32))
+    (tmp_path / "few.py").write_text(
+        "import numpy as np\n"
+        "def rows():\n"
+        "    for _ in range(2):\n"
+        "        yield {'x': np.zeros((3, 8, 8), np.float32)}\n"
+    )
+    data = tmp_path / "few.npz" if form == "file" else Path(f"{tmp_path / 'few.py'}:rows")
+    with pytest.raises(
+        DataError, match=r"few.* has too few rows: \d for fit, \d for reward, \d for selection; each wants"
+    ) as error:
+        start(options(model, data), tmp_path / "run", [])
+    assert error.value.code == "E504"
+    assert not (tmp_path / "run").exists()
+
+
 REFUSED = {
     "an agent": ({"agent": "cross-entrpy"}, "E201", "unknown --agent 'cross-entrpy'"),
     "a prior": ({"prior": "luck"}, "E201", "unknown --prior"),
     "a repair": ({"evaluate__repair": "hope"}, "E201", "unknown --repair"),
+    "a device": ({"channels__device": "CPUU"}, "E201", "--device CPUU: .*did you mean cpu"),
     "a metric": ({"evaluate__metric": "taste"}, "E201", "taste"),
     "a budget": ({"budget": "20"}, "E202", "--budget 20"),
     "no evaluations": ({"evaluations": 0}, "E201", "--evaluations 0"),
     "no rows": ({"evaluate__reward_rows": 0}, "E201", "--reward-rows 0"),
     "an option of no agent": ({"agent_option": ("size=3",)}, "E201", "unknown option 'size'"),
     "an option without a value": ({"agent_option": ("size",)}, "E201", "want KEY=VALUE"),
-    "a reward where none is learned from": ({"reward": "r2"}, "E201", "unknown option 'reward'"),
+    "a reward where none is learned from": (
+        {"reward": "r2"},
+        "E201",
+        "--reward r2: agent random has no rewards to choose from\n.*an --agent that has: gat-ppo, amc, agmc",
+    ),
+    "a reward of another agent": ({"agent": "rl-pruner", "reward": "r2"}, "E201", "unknown --reward 'r2'"),
     "a policy that is not there": ({"agent": "agmc", "init_policy": "p.npz"}, "E201", "no such file"),
     "an encoder that is not there": (
         {"agent": "amc", "freeze_encoder": True},
         "E201",
         "--freeze-encoder: agent amc cannot begin",
+    ),
+    "a random encoder that does not learn": (
+        {"agent": "agmc", "freeze_encoder": True},
+        "E201",
+        "--freeze-encoder: without a policy.*\n.*--init-policy FILE",
+    ),
+    "a policy as an option of the agent": (
+        {"agent": "gat-ppo", "agent_option": ("init-policy=p.pt",)},
+        "E201",
+        "--agent-option init-policy=p.pt: it has an option of its own\n.*--init-policy FILE",
+    ),
+    "a frozen encoder as an option of the agent": (
+        {"agent": "agmc", "agent_option": ("freeze_encoder=yes",)},
+        "E201",
+        "it has an option of its own\n.*--freeze-encoder",
+    ),
+    "an option of the agent twice": (
+        {"agent": "evolution", "agent_option": ("share=0.1", "share=0.2")},
+        "E201",
+        "--agent-option share is given twice: 0.1 and 0.2",
+    ),
+    "two rewards": (
+        {"agent": "gat-ppo", "reward": "r2", "agent_option": ("reward=record",)},
+        "E201",
+        "--reward r2, but --agent-option reward=record",
     ),
     "two variants": (
         {"agent": "amc", "variant": "paper", "agent_option": ("variant=fixed",)},
@@ -357,6 +406,41 @@ def test_what_makes_no_sense_is_told_before_there_is_a_folder(
         start(options(model, samples, **given), tmp_path / "run", [])
     assert error.value.code == code
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"evaluations": "4"}, "evaluations is '4', want a whole number"),
+        ({"evaluations": 4.5}, "evaluations is 4.5, want a whole number"),
+        ({"seed": None}, "seed is None, want a whole number"),
+        ({"seed": 1.5}, "seed is 1.5, want a whole number"),
+        ({"budget": 60}, "budget is 60, want a text"),
+        ({"agent": None}, "agent is None, want a text"),
+        ({"agent_option": {"share": 0.5}}, "agent_option is {'share': 0.5}, want a list of texts"),
+        ({"channels": None}, r"channels is None, want ChannelSettings\(...\)"),
+        ({"evaluate": EvaluateSettings(race="no")}, "evaluate.race is 'no', want true or false"),  # type: ignore[arg-type]
+    ],
+)
+def test_options_made_in_python_are_of_the_types_that_a_file_must_have(
+    given: dict[str, Any], told: str, model: Path, samples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"SearchOptions: {told}") as error:
+        start(replace(options(model, samples), **given), tmp_path / "run", [])
+    assert error.value.code == "E201"
+    assert not (tmp_path / "run").exists()
+
+
+def test_paths_may_be_texts_or_paths_and_one_target_a_text(
+    model: Path, samples: Path, tmp_path: Path
+) -> None:
+    asked = SearchOptions(model, samples, "macs=50%", agent="random", evaluations=4)  # type: ignore[arg-type]
+    run = start(asked, str(tmp_path / "run"), [])  # type: ignore[arg-type]
+    assert (options_of(run).model, options_of(run).target) == (str(model), ("macs=50%",))
+    search(resume(str(tmp_path / "run"), {}))  # type: ignore[arg-type]
+    assert load_masks(str(tmp_path / "run" / "masks.json"), find_groups(load_graph(str(model))))
+    with pytest.raises(UsageError, match=r"E202.*needs a target"):
+        start(replace(asked, target=()), tmp_path / "other", [])
 
 
 @pytest.mark.parametrize("agent", ["gat-ppo", "agmc"])

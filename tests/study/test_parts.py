@@ -1,13 +1,15 @@
 """The parts of a study by themselves: who is trained, means, tables, the picture, the file."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from math import nan, sqrt
 from pathlib import Path
 
 import pytest
 
 from onnxprune.errors import TargetError, UsageError
-from onnxprune.study import working
+from onnxprune.search.agents import agent_options
+from onnxprune.study import start, working
 from onnxprune.study.agent_text import pairs
 from onnxprune.study.cells import CONTROL, MODELS, Cell, Row, cells_of, policies_of
 from onnxprune.study.options import SCHEMA, StudyOptions, read_study
@@ -66,6 +68,37 @@ def test_a_policy_lies_beside_the_file_and_is_told_from_other_options(tmp_path: 
     asked = Cell(Row("net.onnx", "macs=50%", made.agents[0]), 0).search(made)
     assert (asked.init_policy, asked.agent_option) == (str(tmp_path / "p.pt"), ("stages=2",))
     assert policies_of(made) == {made.agents[0]: str(tmp_path / "p.pt")}
+
+
+def test_a_study_made_in_python_has_values_of_the_types_that_a_file_must_have(tmp_path: Path) -> None:
+    for given, told in (
+        ({"seeds": "3"}, "seeds is '3', want a whole number"),
+        ({"distill": None}, "TrainSet"),
+    ):
+        with pytest.raises(UsageError, match=f"StudyOptions: .*{told}"):
+            start(replace(options(), **given), str(tmp_path / "run"), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "frozen"),
+    [("init-policy=p.pt,freeze_encoder=yes", True), ("freeze-encoder=no,init_policy=p.pt", False)],
+)
+def test_the_encoder_of_a_policy_may_stay_as_it_is(text: str, frozen: bool) -> None:
+    asked = Cell(Row("net.onnx", "macs=50%", f"agmc:{text},stages=2"), 0).search(options())
+    assert (asked.init_policy, asked.freeze_encoder, asked.agent_option) == ("p.pt", frozen, ("stages=2",))
+    agent_options(asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("init_policy=a.pt,init-policy=b.pt", "init_policy is given twice"),
+        ("init_policy=a.pt,freeze_encoder=perhaps", "freeze_encoder is 'perhaps', want yes or no"),
+    ],
+)
+def test_what_an_agent_begins_with_is_told_once_and_plainly(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"agent agmc:{text}: {told}"):
+        Cell(Row("net.onnx", "macs=50%", f"agmc:{text}"), 0).search(options())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import platform
 
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,25 @@ def test_what_is_neither_auto_nor_a_number_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="must be auto or a number of channels") as caught:
         resolve_align(text)
     assert caught.value.code == "E202"
+
+
+@pytest.mark.parametrize("align", ["auto", "8"])
+@pytest.mark.parametrize("name", ["CPUU", "gpu", "", "ExecutionProvider", "cpu-int8-x"])
+def test_a_device_that_nothing_knows_is_refused(name: str, align: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {name}: no execution provider has that name") as caught:
+        resolve_align(align, provider=name)
+    assert caught.value.code == "E201"
+    assert "cpu, cuda, tensorrt" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["CPU", "auto", "tensorrt-int8", "openvino", "NewExecutionProvider"])
+def test_a_device_may_have_any_name_that_a_provider_has(name: str) -> None:
+    assert resolve_align("8", provider=name).hard == 8
+
+
+def test_every_provider_of_the_runtime_is_a_device() -> None:
+    for name in onnxruntime.get_all_providers():
+        resolve_align("8", provider=name.removesuffix("ExecutionProvider"))
 
 
 @pytest.mark.parametrize(("extent", "step"), [(64, 8), (8, 8), (7, 4), (4, 4), (3, 2), (2, 2), (1, 1)])
