@@ -11,6 +11,7 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options, provider_option, require_option
 from onnxprune.errors import DataError
 from onnxprune.measurement.accuracy import Measurement, MeasureOptions, measure
+from onnxprune.measurement.metrics import METRICS
 from onnxprune.measurement.session import SessionSettings, make_session
 from onnxprune.onnx_file import load_graph
 
@@ -20,11 +21,9 @@ FRACTIONS = ("top1", "top5", "agreement")
 @click.command("measure", cls=Command)
 @click.argument("model", type=FILE)
 @output_options("measure")
-@click.option("--reference", type=FILE, help="The original, for agreement, cosine, kl and mse.")
+@click.option("--reference", type=FILE, help="The original, for metrics that compare with it.")
 @click.option(
-    "--metric",
-    metavar="NAMES",
-    help="Of top1, top5, agreement, cosine, kl, mse, relative-mse, module:function; by commas.",
+    "--metric", metavar="NAMES", help=f"Of {', '.join(METRICS)}, package.module:function; by commas."
 )
 @click.option("--output-name", default="", metavar="NAME", help="The output looked at; else the first.")
 @click.option(
