@@ -73,7 +73,7 @@ OURS = (CONFIG, LOG, TABLE, MASKS, ARRAYS, RESULT, POLICY, FOLDER)
 
 def start(
     options: SearchOptions,
-    folder: Path,
+    folder: Path | str,
     argv: Sequence[str],
     *,
     force: bool = False,
@@ -125,7 +125,7 @@ def check_search(options: SearchOptions, opened: Opened) -> None:
     check_agent(make_problem(make_inputs(options, opened)), options)
 
 
-def resume(folder: Path, given: Values) -> RunFolder:
+def resume(folder: Path | str, given: Values) -> RunFolder:
     """A run to go on with.
 
     Args:
