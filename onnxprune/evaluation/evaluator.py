@@ -37,7 +37,8 @@ class EvaluateOptions:
         ridge: Damping of least squares, as a share of the mean diagonal of the Gram matrix.
         stretch: Give the outputs of least squares the variance that they have in the original.
         metric: A name of `METRICS`, package.module:function, or auto: top1 with labels, agreement with the
-            original for classes, minus the mean squared error for anything else. Larger is better for all:
+            original for classes, minus the mean squared error for anything else (of several outputs the
+            relative one). Larger is better for all:
             where less is more, the figure is negated.
         batch_size: Rows of one run, for models that take any number.
         race: Give up on candidates that can hardly reach the level that is asked for.
@@ -153,7 +154,11 @@ class Evaluator:
         wanted = {output} if single else {value.name for value in graph.outputs}
         for name in sorted(wanted) if metric.name in METRICS else ():
             if any(is_nan(run[name]) for run in reference):
-                raise DataError("E506", f"output {name} of the original is NaN: nothing can be compared")
+                raise DataError(
+                    "E506",
+                    f"output {name} of the original is NaN: nothing can be compared",
+                    hint="" if name == output else f"--metric mse looks at output {output} alone",
+                )
         kept = tuple({name: run[name] for name in run if name in wanted} for run in reference)
         return Judge(rows, metric, output, kept)
 
@@ -190,7 +195,7 @@ class Evaluator:
         with timed(seconds, "session"):
             session = make_session(model, self.settings, name=self.groups.graph.path.name)
         with timed(seconds, "run"):
-            level = hopeless_below if self.options.race else None
+            level = hopeless_below if self.options.race and self.judge.by_itself else None
             return self._run(session, level, incumbent, seconds)
 
     def _run(

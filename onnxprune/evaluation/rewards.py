@@ -14,7 +14,7 @@ from onnxprune.measurement.accumulators import Observed, pieces, rows_by
 from onnxprune.measurement.choice import Metric
 from onnxprune.measurement.custom_metrics import CustomMetric
 from onnxprune.measurement.metrics import METRICS
-from onnxprune.measurement.running import run_batch
+from onnxprune.measurement.running import has_rows, run_batch
 from onnxprune.measurement.session import Session
 
 Array = NDArray[Any]
@@ -110,6 +110,12 @@ class Judge:
     def by_row(self) -> bool:
         """Whether each row has a figure of its own; a metric of the user is one of all rows."""
         return self.metric.name in METRICS
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the figure of a row says nothing of another's; an output without rows is one of all."""
+        pairs = zip(self.reference, self.rows.batches, strict=False)
+        return self.by_row and all(has_rows(v, len(batch)) for run, batch in pairs for v in run.values())
 
     def figures(self, session: Session, number: int) -> Figures:
         """(n,) of the rows of one batch, larger is better.

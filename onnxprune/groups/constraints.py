@@ -56,7 +56,7 @@ def counted_by_literals(
 
 def freeze_conflicts(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> None:
     """Freeze what a number in the graph could not follow, in place."""
-    moves = False
+    moves = any(node.op_type == "Where" for node in host.program)  # a count may decide what is chosen
     for edge, elements in wanted_counts(findings, host, graph).items():
         node = graph.nodes[edge.node]
         origins = host.origins(edge, node.inputs[edge.slot])

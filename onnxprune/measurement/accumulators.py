@@ -58,7 +58,8 @@ class MeanOfRows:
 
     def result(self) -> float:
         if not math.isfinite(self._total):
-            raise DataError("E506", f"{self._name} is {self._total}: output {self._output} is not finite")
+            where = "an output" if self._metric.every_output else f"output {self._output}"
+            raise DataError("E506", f"{self._name} is {self._total}: {where} is not finite")
         return self._total / self._rows
 
 

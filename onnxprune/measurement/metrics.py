@@ -102,19 +102,25 @@ def mse(batch: Compared) -> Rows:
 def relative_mse(batch: Compared) -> Rows:
     """Over the larger of both mean squares: where the original gives zeros, the figure stays finite.
 
-    Of integers and the like the share that differs. 1 for a model that gives zeros, or another shape.
+    Of integers and the like the share that differs. 1 for a model that gives zeros, or another shape, or
+    other infinities. NaN where anything is none.
     """
     output, reference = batch.output, batch.reference
     if reference is None or reference.shape != output.shape:
         return np.ones(len(output))
     rows = len(output)
+    if not output.size:
+        return np.zeros(rows)
     if output.dtype.kind != "f":
         return _mean((output != reference).reshape(rows, -1))
     mine, theirs = (values.astype(np.float64).reshape(rows, -1) for values in (output, reference))
+    infinite = np.isinf(mine) | np.isinf(theirs)
+    other = (infinite & (mine != theirs)).any(-1)
+    mine, theirs = (np.where(infinite, 0.0, values) for values in (mine, theirs))
     scale = np.maximum(np.square(mine).sum(-1), np.square(theirs).sum(-1))
     difference = np.square(mine - theirs).sum(-1)
-    figures: Rows = np.divide(difference, scale, out=np.zeros(rows), where=scale > 0)
-    return figures
+    figures: Rows = np.divide(difference, scale, out=np.zeros(rows), where=scale != 0)  # NaN stays NaN
+    return np.where(other & ~np.isnan(figures), 1.0, figures)
 
 
 METRICS: dict[str, Metric] = {

@@ -8,7 +8,7 @@ from onnxprune.evaluation import Pool
 from onnxprune.masks import all_true
 from onnxprune.search.history import Scored
 from onnxprune.search.scoring import Bench, Score, score_by
-from onnxprune.search.selection import one_by, told
+from onnxprune.search.selection import one_by
 
 
 def score_originals(bench: Bench, score: Score) -> dict[str, Scored]:
@@ -37,7 +37,8 @@ def _original_on(bench: Bench, samples: Samples, split: str, scores: Callable[[]
     try:
         found = one_by(scores())(all_true(bench.inputs.groups))
     except DataError as error:  # the original gives NaN: candidates could not be compared with it
-        found = Scored(None, 0, told(error))
+        error.message = f"{error.message} (on the {split} split)"
+        raise
     if found.accuracy is None:
         raise DataError(
             "E506",

@@ -199,7 +199,7 @@ def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
         return False
     own = all(masks_hash(one) == found["masks"]["sha256"] for one in masks)
     history = found["history"]
-    return bool(own and (history["exhausted"] or history["evaluations"] >= options.evaluations))
+    return bool(own and (history.get("exhausted") or history["evaluations"] >= options.evaluations))
 
 
 def recording(run: RunFolder, listener: Listener) -> Listener:

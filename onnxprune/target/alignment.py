@@ -117,7 +117,7 @@ def require_device(name: str) -> None:
     word = name.lower()
     if word in DEVICES or word in PROFILES or (word.endswith(SUFFIX) and word != SUFFIX):
         return
-    near = get_close_matches(word, DEVICES, n=1)
+    near = ["cuda"] if word == "gpu" else get_close_matches(word, DEVICES, n=1)
     raise UsageError(
         "E201",
         f"--device {name}: no execution provider has that name"

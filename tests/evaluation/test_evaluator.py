@@ -1,14 +1,19 @@
 """One candidate: its accuracy is that of the model that prune and the repairs give."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxprune.data import Batch
 from onnxprune.errors import DataError, UsageError
-from onnxprune.evaluation import EvaluateOptions, Evaluator, Repairs
+from onnxprune.evaluation import EvaluateOptions, Evaluator, Repairs, gather
+from onnxprune.groups import find_groups
+from onnxprune.onnx_file import load_graph
 from onnxprune.pruning import prune
 from tests.evaluation.conftest import ROWS, Setting
 
@@ -105,13 +110,24 @@ def test_a_hopeless_candidate_is_given_up_and_a_good_one_is_not(setting: Setting
     assert (unraced.abandoned, unraced.rows) == (False, ROWS)
 
 
+def test_an_output_without_rows_gives_no_candidate_up(setting: Setting, tmp_path: Path) -> None:
+    """Its figure is one of a whole batch: to race by it would take one sample for all of them."""
+    merged = onnx.load(setting.groups.graph.path)
+    merged.graph.initializer.append(numpy_helper.from_array(np.array([0]), "rows"))
+    merged.graph.node.append(helper.make_node("ReduceSum", ["y", "rows"], ["m"], keepdims=0))
+    merged.graph.output.append(helper.make_tensor_value_info("m", TensorProto.FLOAT, [6]))
+    onnx.save(merged, tmp_path / "merged.onnx")
+    groups = find_groups(load_graph(tmp_path / "merged.onnx"))
+    evaluator = Evaluator(
+        groups, {}, setting.batches, EvaluateOptions(repair="none", race=True, metric="auto")
+    )
+    assert evaluator.metric.name == "relative-mse"
+    (masks,) = setting.masks(1, share=0.15)
+    found = evaluator.evaluate(masks, hopeless_below=0.0)
+    assert (found.abandoned, found.rows) == (False, ROWS)
+
+
 def test_a_model_with_a_fixed_batch_runs_on_any_number_of_rows(setting: Setting, tmp_path) -> None:
-    import onnx
-
-    from onnxprune.evaluation import gather
-    from onnxprune.groups import find_groups
-    from onnxprune.onnx_file import load_graph
-
     fixed = onnx.load(setting.groups.graph.path)
     for value in (*fixed.graph.input, *fixed.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 16

@@ -244,3 +244,20 @@ def test_bounds_that_are_data_freeze_only_the_axis_that_they_cut(law: Law) -> No
     signature = "float[N,6,8] x, int64[1] from => float[N,T,5] y"
     found = law(signature, body, w1=(8, 7), w2=(7, 5), end=ints(6), one=ints(1), trial=Trial(batches=(1, 1)))
     assert found == ["7: w1.1 w2.0"]
+
+
+def test_a_choice_that_the_count_itself_decides_is_not_followed(law: Law) -> None:
+    """Where(shape == [7, 6], shape, [0, -1]) is another shape once the 6 is less."""
+    body = """
+        a = MatMul(x, w1)
+        n = Shape<end=1>(x)
+        shape = Concat<axis=0>(n, six)
+        is_whole = Equal(shape, whole)
+        chosen = Where(is_whole, shape, other)
+        b = Reshape(a, chosen)
+        h = MatMul(b, w2)
+        y = MatMul(h, w3)
+    """
+    numbers = {"six": ints(6), "whole": ints(7, 6), "other": ints(0, -1)}
+    weights = {"w1": (8, 6), "w2": (6, 7), "w3": (7, 5)}
+    assert law("float[N,8] x => float[N,5] y", body, **weights, **numbers) == ["7: w2.1 w3.0"]

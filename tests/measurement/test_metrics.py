@@ -168,3 +168,20 @@ def test_the_relative_error_looks_at_every_output() -> None:
     assert rows.tolist() == [(0 + 1 / 4 + 1 / 2 + 1) / 4] * 4
     same = rows_by(metric, "relative-mse", Observed(reference, 4, None, reference), "y")
     assert same.tolist() == [0.0] * 4
+
+
+def test_what_is_no_number_is_no_figure_and_equal_infinities_are_alike() -> None:
+    theirs = scores(0, 4, 3)
+    theirs[0, 0] = theirs[1, 0] = -np.inf
+    ours = theirs.copy()
+    ours[1, 0] = 5.0
+    ours[2, 1] = np.nan
+    found = relative_mse(Compared(ours, None, theirs))
+    assert found[[0, 1, 3]].tolist() == [0.0, 1.0, 0.0]
+    assert np.isnan(found[2])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_rows_of_nothing_are_alike(dtype: type) -> None:
+    empty = np.zeros((4, 0), dtype)
+    assert relative_mse(Compared(empty, None, empty)).tolist() == [0.0] * 4
