@@ -27,7 +27,7 @@ def compressed(model: onnx.ModelProto, tmp_path: Path, samples: Path, **others: 
     return run
 
 
-def test_a_model_without_classes_is_judged_by_its_difference(tmp_path: Path) -> None:
+def test_a_model_without_classes_is_judged_by_the_difference_of_its_outputs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     model = parsed(
         """<ir_version: 8, opset_import: ["" : 17]>
@@ -44,8 +44,8 @@ def test_a_model_without_classes_is_judged_by_its_difference(tmp_path: Path) -> 
     )
     samples = saved_samples(tmp_path / "x.npz", x=normal(rng, ROWS, 3, 8, 8))
     run = compressed(model, tmp_path, samples)
-    assert summary_of(run)["metric"] == "mse"
-    figures = {m["name"]: m["search"]["mse"] for m in summary_of(run)["models"]}
+    assert summary_of(run)["metric"] == "relative-mse"
+    figures = {m["name"]: m["search"]["relative-mse"] for m in summary_of(run)["models"]}
     assert figures["original"] == 0
     final = summary_of(run)["final"]["from"]
     assert figures[final] == min(value for name, value in figures.items() if name != "original")
