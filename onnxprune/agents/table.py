@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from onnxprune.agents import annealing, cross_entropy, evolution, greedy, one_shot, random_search, rl_pruner
 from onnxprune.agents.options import PRIOR
 from onnxprune.agents.types import Agent, Problem
 from onnxprune.allocation import ALLOCATIONS
+from onnxprune.environment.rewards import Kind
 
 VARIANTS = ("fixed", "paper")
-COMPETING = ("percentile", "record", "r2", "ema")  # rewards of gat-ppo
+COMPETING = get_args(Kind)  # rewards of gat-ppo
 BY_COST = ("accuracy", "cost")  # of amc and agmc
 BY_SAVING = ("accuracy", "macs", "params")  # of rl-pruner
 Make = Callable[[Problem, Mapping[str, Any] | None], Agent]

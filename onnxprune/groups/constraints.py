@@ -6,13 +6,14 @@ graph computes from extents that are free, so that no constant can take their pl
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
 from onnxprune.groups.literals import find_numbers
 from onnxprune.groups.solve import Solution
-from onnxprune.onnx_file import Edge, Graph
-from onnxprune.onnx_file.host import Extent, HostValues, Literal, extents_of
+from onnxprune.onnx_file import Edge, Graph, Node
+from onnxprune.onnx_file.host import Extent, HostValues, Literal, Origin, extents_of
 from onnxprune.operators.findings import Findings
 from onnxprune.operators.labels import AxisLabels
 
@@ -45,32 +46,34 @@ def counted_by_literals(
 ) -> dict[Literal, list[AxisLabels]]:
     """What each number that stands in the file must count, wherever it comes to be read."""
     by_literal: dict[Literal, list[AxisLabels]] = defaultdict(list)
-    for edge, elements in wanted_counts(findings, host, graph).items():
-        origins = host.origins(edge, graph.nodes[edge.node].inputs[edge.slot])
-        for index, labels in elements.items():
-            origin = origins[index] if index < len(origins) else None
-            if isinstance(origin, Literal):
-                by_literal[origin].append(labels)
+    for _, origin, labels in read_counts(graph, findings, host):
+        if isinstance(origin, Literal):
+            by_literal[origin].append(labels)
     return by_literal
+
+
+def read_counts(
+    graph: Graph, findings: Findings, host: HostValues
+) -> Iterator[tuple[Node, Origin, AxisLabels]]:
+    """Every number that is read: by which node, where it comes from, and what it must count."""
+    for edge, elements in wanted_counts(findings, host, graph).items():
+        node = graph.nodes[edge.node]
+        origins = host.origins(edge, node.inputs[edge.slot])
+        for index, labels in elements.items():
+            yield node, origins[index] if index < len(origins) else None, labels
 
 
 def freeze_conflicts(graph: Graph, findings: Findings, host: HostValues, solution: Solution) -> None:
     """Freeze what a number in the graph could not follow, in place."""
     moves = any(node.op_type == "Where" for node in host.program)  # a count may decide what is chosen
-    for edge, elements in wanted_counts(findings, host, graph).items():
-        node = graph.nodes[edge.node]
-        origins = host.origins(edge, node.inputs[edge.slot])
-        for index, labels in elements.items():
-            origin = origins[index] if index < len(origins) else None
-            if isinstance(origin, Literal):
-                continue
-            if isinstance(origin, Extent):
-                behind = labels_at(findings, origin)
-                if counted(behind, solution) != counted(labels, solution):
-                    freeze_all(solution, [labels, behind], f"its extent is computed at {node}")
-            else:
-                behind_all = [labels_at(findings, extent) for extent in extents_of(origin)]
-                moves |= any(counted(part, solution) for part in [labels, *behind_all])
+    for node, origin, labels in read_counts(graph, findings, host):
+        if isinstance(origin, Extent):
+            behind = labels_at(findings, origin)
+            if counted(behind, solution) != counted(labels, solution):
+                freeze_all(solution, [labels, behind], f"its extent is computed at {node}")
+        elif not isinstance(origin, Literal):
+            behind_all = [labels_at(findings, extent) for extent in extents_of(origin)]
+            moves |= any(counted(part, solution) for part in [labels, *behind_all])
     for literal, parts in counted_by_literals(graph, findings, host).items():
         if len({counted(labels, solution) for labels in parts}) > 1:
             reason = f"one number ({literal.tensor}[{literal.index}]) counts it and something else"
