@@ -98,7 +98,7 @@ class Cell:
             search=SearchSettings(agent="none"),
             reconstruct=ReconstructSettings(enabled=repaired, rows=options.evaluate.calibration_rows),
             distill=DistillSettings(**{**settings, "enabled": trained}),
-            measure=replace(options.measure, metric=options.evaluate.metric),
+            measure=replace(options.measure, metric=options.test_metric),
         )
 
 

@@ -53,7 +53,8 @@ class StudyOptions:
         map: KEY=INPUT, a key of the data for an input.
         samples: At most so many rows of each part.
         shape: NAME:1,3,224,224, extents of free inputs.
-        channels, evaluate, images, distill, measure: See there.
+        channels, evaluate, images, distill, measure: See there. Where `measure.metric` is auto,
+            models are judged on the test part as the searches are.
     """
 
     models: tuple[str, ...]
@@ -74,6 +75,12 @@ class StudyOptions:
     images: ImageText = field(default_factory=ImageText)
     distill: TrainSettings = field(default_factory=TrainSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
+
+    @property
+    def test_metric(self) -> str:
+        """What models are judged by on the test part."""
+        own = self.measure.metric
+        return self.evaluate.metric if own == "auto" else own
 
 
 SECTIONS: Mapping[str, type] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from onnxprune.runs.folder import Document, RunFolder, read_json
 from onnxprune.search.journal import CURVE, FOLDER
-from onnxprune.study.cells import CONTROL, MODELS, SEARCHES, Cell, Row
+from onnxprune.study.cells import CONTROL, MODELS, SEARCHES, Cell, Row, cells_of
 from onnxprune.study.options import StudyOptions
 from onnxprune.study.working import DONE, KEPT
 
@@ -56,10 +56,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Judged:
-    """The metric of a study, and which way is better."""
+    """What a study is judged by.
+
+    Attributes:
+        metric: Of the searches.
+        sign: Of its figures, so that more is better.
+        tested: The metric of the test part.
+    """
 
     metric: str
     sign: int
+    tested: str
 
 
 def record_of(run: RunFolder, cell: Cell) -> Record:
@@ -101,13 +108,14 @@ def figures_of(run: RunFolder, cell: Cell) -> dict[str, Any]:
     return {name: float(model["test"][metric]) for name, model in figures.items()}
 
 
-def judged_by(run: RunFolder, cells: Iterable[Cell]) -> Judged:
+def judged_by(run: RunFolder, options: StudyOptions) -> Judged:
     """The metric of the searches that are done; all of a study have the same."""
-    for cell in cells:
+    for cell in cells_of(options):
         if run.box(f"{SEARCHES}/{cell.name}").get("state") == DONE:
             found = read_json(run.path / SEARCHES / cell.name / "search.json")
-            return Judged(found["metric"], -1 if found["lower_is_better"] else 1)
-    return Judged("", 1)
+            own, tested = found["metric"], options.test_metric
+            return Judged(own, -1 if found["lower_is_better"] else 1, own if tested == "auto" else tested)
+    return Judged("", 1, "")
 
 
 def chosen_agents(records: Sequence[Record], options: StudyOptions, sign: int) -> set[Case]:
@@ -178,6 +186,7 @@ def summary(records: Sequence[Record], judged: Judged) -> Document:
     return {
         "metric": judged.metric,
         "lower_is_better": judged.sign < 0,
+        "test_metric": judged.tested,
         "rows": [
             {
                 **dict(zip(("model", "target", "agent"), row, strict=True)),

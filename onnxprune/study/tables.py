@@ -36,7 +36,8 @@ def rows_of_model(records: Sequence[Record], model: str, judged: Judged) -> list
             name: Spread.of(getattr(record, name) for record in some)
             for name in ("selection", "repaired", "trained", "macs", "params")
         }
-        figures = [figure(spreads[name], judged.metric) for name in ("selection", "repaired", "trained")]
+        metrics = {"selection": judged.metric, "repaired": judged.tested, "trained": judged.tested}
+        figures = [figure(spreads[name], metric) for name, metric in metrics.items()]
         shares = [share(spreads[name]) for name in ("macs", "params")]
         evaluations = "-" if not counts else "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         seeds = f"{len(done)}" if len(done) == len(some) else f"{len(done)} of {len(some)}"
@@ -52,7 +53,7 @@ def original_figure(records: Sequence[Record], model: str, judged: Judged) -> st
     """Of the original on the test part; the seeds may divide the samples anew."""
     own = [record for record in records if record.model == model]
     by_seed = {record.seed: record.original for record in own if record.original is not None}
-    return figure(Spread.of(by_seed.values()), judged.metric)
+    return figure(Spread.of(by_seed.values()), judged.tested)
 
 
 def markdown(records: Sequence[Record], models: Sequence[str], judged: Judged) -> str:
@@ -61,11 +62,17 @@ def markdown(records: Sequence[Record], models: Sequence[str], judged: Judged) -
     for model in models:
         lines += [f"## {model}", "", *table(records, model, judged), "", f"![curves]({model}.svg)", ""]
     lines += [
-        f"Mean and standard deviation (n - 1) of {judged.metric} over the seeds, ordered by the selection",
-        "split, by which agents were chosen for training too. test: pruned and repaired without training;",
+        f"Mean and standard deviation (n - 1) of {metrics_of(judged)} over the seeds, ordered by the",
+        "selection split, by which agents were chosen for training too. test: repaired, not trained;",
         "the test part was read when nothing was left to choose. Curves: best so far on the reward split.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def metrics_of(judged: Judged) -> str:
+    """What the figures are, in words."""
+    one = judged.tested == judged.metric
+    return judged.metric if one else f"{judged.metric} (selection) and {judged.tested} (test)"
 
 
 def table(records: Sequence[Record], model: str, judged: Judged) -> Iterator[str]:

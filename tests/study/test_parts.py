@@ -18,7 +18,7 @@ from onnxprune.study.records import Judged, Record, Spread, by_row, chosen_agent
 from onnxprune.study.tables import csv_text, figure, rows_of_model
 from onnxprune.study.working import FAILED, MISSED, Ear, Job, work
 
-ACCURACY = Judged("top1", 1)
+ACCURACY = Judged("top1", 1, "top1")
 
 
 def record(agent: str, seed: int, selection: float | None, **others: object) -> Record:

@@ -105,6 +105,26 @@ def test_figures_on_the_test_part_are_those_of_the_models(whole: RunFolder) -> N
         assert ("student" in measured) == (one["trained"] is not None)
 
 
+def test_models_may_be_tested_by_another_metric_than_searches(material: Path) -> None:
+    asked = {"agents": ("random",), "seeds": 1, "evaluate.metric": "cosine", "measure.metric": "top1"}
+    run = start(options(material, **asked), material / "run", [])
+    study(run)
+    ((one,), (folder,)) = records(run), (run.path / "models").iterdir()
+    measured = json.loads((folder / "measurement.json").read_text())["models"]
+    assert one["repaired"] == measured["reconstructed"]["test"]["top1"]
+    found = json.loads((run.path / "study.json").read_text())
+    assert (found["metric"], found["test_metric"]) == ("cosine", "top1")
+    report = (run.path / "report.md").read_text()
+    assert "cosine (selection) and top1 (test)" in report
+    assert f"| {100 * float(str(one['repaired'])):.2f} % |" in report
+
+
+def test_a_metric_of_the_test_that_is_not_known_is_refused(material: Path) -> None:
+    with pytest.raises(UsageError, match="unknown metric 'accuracy'"):
+        start(options(material, **{"measure.metric": "accuracy"}), material / "run", [])
+    assert not (material / "run").exists()
+
+
 def test_the_test_part_is_read_after_all_searches(whole: RunFolder) -> None:
     names = list(whole.record["boxes"])
     kinds = [name.partition("/")[0] for name in names]
