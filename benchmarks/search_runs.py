@@ -23,7 +23,7 @@ from onnxprune.agents.types import Floats, Problem
 from onnxprune.cost import CostModel
 from onnxprune.criteria import score
 from onnxprune.data import Batch, Samples
-from onnxprune.evaluation import EvaluateOptions, Evaluation, Evaluator, Grams, Pool, gather
+from onnxprune.evaluation import EvaluateOptions, Evaluation, Evaluator, Explained, Grams, Pool, gather
 from onnxprune.evaluation.evaluator import STEPS
 from onnxprune.groups import Groups
 from onnxprune.masks import Masks, all_true, load_masks, model_hash, save_masks
@@ -206,6 +206,10 @@ class Model:
         return gather(self.groups, (batch.inputs for batch in self.splits.light.batches(BATCH)))
 
     @cached_property
+    def explained(self) -> Explained:
+        return Explained.of(self.groups, self.grams)
+
+    @cached_property
     def scores(self) -> Scores:
         return Scores(self.groups, self.splits.light)
 
@@ -265,7 +269,7 @@ def run(model: Model, case: Case) -> Record:
     baseline = Baseline(model.original_reward, model.metric.name, model.metric.sign, model.settings.rows)
     evaluator: Timed = model.evaluator(model.splits.reward, replace(model.rewarding, seed=case.seed), Timed)
     evaluator.ledger = ledger
-    problem = replace(make_problem(inputs), scores=model.scores)
+    problem = replace(make_problem(inputs), scores=model.scores, explained=model.explained)
     before, began, wall = model.scores.seconds, process_time(), perf_counter()
     agent = make_agent(problem, inputs.options)
     setup = process_time() - began - (model.scores.seconds - before)

@@ -7,6 +7,7 @@
 readers.py      contractions that read prunable channels
 grams.py        what they read in the original, summed up once
 files.py        sums and reward rows on disk, for workers and resumed runs
+explained.py    what kept channels still explain of what is read, from the sums too
 repairs.py      new weights for masks, from the sums alone
 racing.py       bounds by which hopeless candidates are given up
 rewards.py      the reward rows and their figures
@@ -19,6 +20,7 @@ pool.py         many candidates, in this process, in others, or on a cluster
 
 from onnxprune.evaluation.cache import EvaluationCache
 from onnxprune.evaluation.evaluator import EvaluateOptions, Evaluation, Evaluator
+from onnxprune.evaluation.explained import Explained
 from onnxprune.evaluation.files import gram_file, load_grams, load_rewards, reward_file
 from onnxprune.evaluation.grams import GramOptions, Grams, gather
 from onnxprune.evaluation.pool import Pool, Scored
@@ -33,6 +35,7 @@ __all__ = [
     "EvaluationCache",
     "Evaluator",
     "EvaluatorSpec",
+    "Explained",
     "GramOptions",
     "Grams",
     "Method",

@@ -14,6 +14,7 @@ from onnxprune.evaluation import (
     EvaluateOptions,
     Evaluator,
     EvaluatorSpec,
+    Explained,
     Grams,
     Method,
     Pool,
@@ -137,6 +138,10 @@ class Bench:
 
     def sums(self) -> Grams:
         return {} if self.grams is None else load_grams(self.grams)
+
+    def explained(self) -> Explained | None:
+        """What masks leave explained; None without sums."""
+        return None if self.grams is None else Explained.of(self.inputs.groups, self.sums())
 
     def spec(self, samples: Samples) -> EvaluatorSpec:
         """The same for other processes."""

@@ -214,11 +214,12 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     """Loop, select, write."""
-    problem, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
-    listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {problem.constraints}")
+    asked, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
+    listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {asked.constraints}")
     if inputs.metric.unused:
         listener.warn(inputs.metric.unused)
     bench = Bench.of(inputs, scratch)
+    problem = replace(asked, explained=bench.explained())
     with bench.pool(inputs.reward) as pool:
         score = score_by(pool)
         originals = score_originals(bench, score)

@@ -73,7 +73,7 @@ class GatPpo(Agent):
         self.judge = self.judge_in(1.0)
         self.elites = Elites(problem.order, options.elites)  # of the policy's own, to be imitated
         self.best = Elites(problem.order, options.elites)  # of all, to be changed a little
-        self.critic = Critic(problem.order, options.memory)
+        self.critic = Critic(problem.order, options.memory, problem.explained)
         self.seen: set[str] = set()  # hashes of what was told
         self.told = 0
         self.opening = opening(problem) if options.warm_start and options.prior_weight else []
