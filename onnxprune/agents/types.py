@@ -36,8 +36,8 @@ class Problem(Task):
         prior: The criterion that agents order channels by where they need an order.
         evaluations: How many outcomes the search will give in all.
         seed: Of every random choice.
-        explained: Keep bits (N, C) of all channels -> (N, R), the share of what each of R nodes makes that its
-            kept channels still explain, by the calibration samples; None where that is not known.
+        explained: Keep bits (N, C) of all channels -> (N, R), the share of what each of R nodes makes that
+            its kept channels still explain, by the calibration samples; None where that is not known.
     """
 
     scores: Callable[[str], Mapping[str, Floats]]

@@ -5,8 +5,8 @@ over the outputs,
 
     H_cd = tr(W_c^T G_cd W_d),     h = H 1
 
-with the blocks G_cd of the Gram matrix. Where the contributions of kept channels S may be scaled, and those of
-all others are gone, the best scales leave the share (a coefficient of determination)
+with the blocks G_cd of the Gram matrix. Where the contributions of kept channels S may be scaled, and those
+of all others are gone, the best scales leave the share (a coefficient of determination)
 
     R^2 = h_S^T (H_SS)^-1 h_S / 1^T h
 

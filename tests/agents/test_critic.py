@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch_geometric")
 
-from onnxprune.agents.gat_ppo.critic import CHANNELS, JOINT, NEAR, NOISES, WIDTHS, Critic, distinct_best
+from onnxprune.agents.gat_ppo.critic import GRIDS, JOINT, LEAST, NEAR, NOISES, Critic, distinct_best
 from onnxprune.masks import ChannelOrder
 
 ORDER = ChannelOrder(("a", "b", "c"), np.array([0, 4, 12, 18]))
@@ -17,8 +17,18 @@ def masks(count: int, seed: int = 0) -> NDArray[np.bool_]:
     return np.asarray(rng.random((count, len(ORDER))) < rng.uniform(0.2, 0.9, (count, 3))[:, ORDER.group_of])
 
 
-def critic_of(bits: NDArray[np.bool_], worth: NDArray[np.float64], rows: int = 100) -> Critic:
-    critic = Critic(ORDER, 1000)
+def explains(bits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Two nodes, with a channel of each group that matters more than the others; the second may lose all."""
+    weights = np.ones((2, len(ORDER)))
+    weights[0, 12:], weights[1, :12] = 0.1, 0.0
+    weights[:, [2, 7, 15]] *= 9
+    return np.asarray(bits @ weights.T / weights.sum(1))
+
+
+def critic_of(
+    bits: NDArray[np.bool_], worth: NDArray[np.float64], rows: int = 100, *, explained: bool = False
+) -> Critic:
+    critic = Critic(ORDER, 1000, explains if explained else None)
     for row, value in zip(bits, worth, strict=True):
         critic.add(row, float(value), rows)
     return critic
@@ -30,24 +40,37 @@ def additive(bits: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray((np.sqrt(shares) * [0.1, 0.3, 0.2]).sum(1) + 0.05 * bits[:, 5])
 
 
-def kernel_by_hand(x: NDArray[np.bool_], y: NDArray[np.bool_], width: float, channels: float) -> float:
+def kernel_by_hand(
+    x: NDArray[np.bool_], y: NDArray[np.bool_], explained: float, width: float, channels: float
+) -> float:
+    """But for <e, e'> / R, which is handed in with its weight."""
     groups = [(x[a:b], y[a:b]) for a, b in zip(ORDER.starts[:-1], ORDER.starts[1:], strict=True)]
     apart = [(p.mean() - q.mean()) ** 2 for p, q in groups]
     curves = sum(np.exp(-d / (2 * width**2)) for d in apart) / 3
     joint = JOINT * np.exp(-sum(apart) / (2 * 3 / 6))
     which = sum(((p - p.mean()) * (q - q.mean())).sum() for p, q in groups) / (0.1 * len(ORDER))
-    return float(curves + joint + channels * which) / (1 + JOINT)
+    return float(curves + joint + channels * which + explained) / (1 + JOINT)
 
 
-def test_means_and_draws_are_those_of_the_process_written_out() -> None:
+@pytest.mark.parametrize("explained", [False, True])
+def test_means_and_draws_are_those_of_the_process_written_out(*, explained: bool) -> None:
     known, asked = masks(24), masks(5, seed=1)
-    critic = critic_of(known, additive(known))
+    critic = critic_of(known, additive(known), explained=explained)
     fit = critic.fit()
     assert fit is not None
+    told = np.log(np.maximum(explains(known), LEAST))
+    v, width, channels, _ = fit.weights
+    assert (v > 0) == explained
+
+    def standard(x: NDArray[np.bool_]) -> NDArray[np.float64]:
+        logs = np.log(np.maximum(explains(x[None])[0], LEAST))
+        return np.asarray((logs - told.mean(0)) / told.std(0).mean())
+
+    def entry(x: NDArray[np.bool_], y: NDArray[np.bool_]) -> float:
+        return kernel_by_hand(x, y, v * float(standard(x) @ standard(y)) / 2, width, channels)
 
     def matrix(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> NDArray[np.float64]:
-        width = WIDTHS[fit.width]
-        return np.array([[kernel_by_hand(x, y, width, fit.channels) for y in second] for x in first])
+        return np.array([[entry(x, y) for y in second] for x in first])
 
     values = additive(known)
     scaled = (values - values.mean()) / values.std()
@@ -75,11 +98,25 @@ def test_the_grid_is_compared_by_likelihood() -> None:
     sharp, flat = critic_of(bits, (first > 0.6) * 1.0).fit(), critic_of(bits, first).fit()
     assert sharp is not None
     assert flat is not None
-    assert sharp.width < flat.width
+    assert sharp.weights[1] < flat.weights[1]
     rng = np.random.default_rng(3)
     which, none = critic_of(bits, bits[:, 4:12] @ rng.normal(size=8)).fit(), flat
     assert which is not None
-    assert which.channels >= none.channels
+    assert which.weights[2] >= none.weights[2]
+
+
+def test_what_is_explained_tells_swaps_apart_that_it_has_not_seen() -> None:
+    """Where accuracy follows it, masks of equal counts are known from few outcomes."""
+    rng = np.random.default_rng(0)
+    pool = np.array([rng.permutation(18) % 2 == 0 for _ in range(80)])  # as many channels in each
+    worth = np.log(np.maximum(explains(pool), LEAST)).sum(1)
+    told = {}
+    for explained in (False, True):
+        critic = critic_of(pool[:20], worth[:20], explained=explained)
+        fit = critic.fit()
+        assert fit is not None
+        told[explained] = np.corrcoef(critic.mean(fit, pool[20:]), worth[20:])[0, 1]
+    assert told[True] > 0.98 > told[False] + 0.05
 
 
 def test_it_tells_better_from_worse_masks_that_it_has_not_seen() -> None:
@@ -139,11 +176,11 @@ def test_outcomes_that_tell_nothing_make_no_fit() -> None:
 
 def test_the_oldest_are_forgotten_and_all_else_is_restored_bit_for_bit() -> None:
     bits, asked = masks(30), masks(4, seed=9)
-    critic = Critic(ORDER, 20)
+    critic = Critic(ORDER, 20, explains)
     for row, value in zip(bits, additive(bits), strict=True):
         critic.add(row, float(value), 100)
     assert (critic.bits == bits[-20:]).all()
-    other = Critic(ORDER, 20)
+    other = Critic(ORDER, 20, explains)
     other.restore(critic.state())
     fit, again = critic.fit(), other.fit()
     assert fit is not None
@@ -159,7 +196,7 @@ def test_each_draw_takes_its_best_that_is_allowed_and_not_taken() -> None:
 
 
 def test_the_grid_has_no_value_twice() -> None:
-    for values in (WIDTHS, CHANNELS, NOISES):
+    for values in GRIDS:
         assert sorted(set(values)) == list(values)
 
 

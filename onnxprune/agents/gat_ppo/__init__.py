@@ -8,7 +8,7 @@ rollout.py      episodes under the policy
 update.py       PPO on a batch of episodes
 critic.py       what masks would be worth, from all that were told
 elites.py       the best masks so far, and the prior's logits
-neighbours.py   candidates beside the policy's: swaps in the best masks, random keep ratios
+neighbours.py   candidates beside the policy's: small moves of the best masks, random keep ratios
 beginning.py    what it sees, what is tried first, how far it explores
 transfer.py     a trained network, carried to another model
 agent.py        all of it behind the agents' interface

@@ -1,9 +1,9 @@
-"""Candidates beside those of the policy, for the critic to judge: swaps in the best masks, and random counts.
+"""Candidates beside those of the policy, for the critic to judge: small moves, and random counts.
 
-Late in a search what is left to gain is in single channels, and a policy that draws all channels anew never
-meets the swaps that gain it. Early in a search a policy may turn away from the best counts, because it met
-them once and with badly chosen channels. The critic tells better than chance which of a few hundred are worth
-an evaluation.
+Late in a search what is left to gain is in single channels, and in a step from one of many groups to another;
+a policy that draws all channels anew never meets the moves that gain it. Early in a search a policy may turn
+away from the best counts, because it met them once and with badly chosen channels. The critic tells better
+than chance which of a few hundred are worth an evaluation.
 """
 
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxprune.agents.gat_ppo.elites import Elites
-from onnxprune.agents.moves import Moves
+from onnxprune.agents.moves import Kinds, Moves
 from onnxprune.agents.space import Space
 from onnxprune.agents.types import Problem, State
 from onnxprune.masks import Masks
 
-MOST_SWAPS = 2  # in one neighbour
+MOST_MOVES = 2  # in one neighbour
 SHARPNESS = 3.0  # see `Moves`
-SHARE = 0.1  # of a group's kept channels that a swap replaces, at most; one at least
+KINDS = Kinds(scalings=0.0, deviation=0.0, exchanges=0.3, share=0.1)
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Draws them. Swaps leave the kept counts as they are, and so every cost.
+    """Draws them.
 
     Attributes:
         moves: How masks are changed.
@@ -49,7 +49,7 @@ class Neighbours:
             count: How many.
             unit: What makes shares of the accuracies.
         """
-        return [self.swapped(masks) for masks in self.drawn(elites, count, unit)]
+        return [self.changed(masks) for masks in self.drawn(elites, count, unit)]
 
     def scattered(self, elites: Elites, count: int, *, unit: float) -> list[Masks]:
         """So many masks of random keep ratios, in each group the channels of one of the best masks first.
@@ -75,11 +75,9 @@ class Neighbours:
         indices = self.rng.choice(len(best), size=count, p=weights / weights.sum())
         return [best[index] for index in indices.tolist()]
 
-    def swapped(self, masks: Masks) -> Masks:
-        """One or two swaps, small ones more often."""
-        for _ in range(int(self.rng.integers(1, MOST_SWAPS + 1))):
-            masks = self.moves.swap(masks, share=SHARE * self.rng.random())
-        return masks
+    def changed(self, masks: Masks) -> Masks:
+        """One or two moves: swaps of channels, small ones more often, and steps from group to group."""
+        return self.moves.changed(masks, moves=int(self.rng.integers(1, MOST_MOVES + 1)), kinds=KINDS)
 
     def state(self) -> State:
         """All that `restore` needs."""

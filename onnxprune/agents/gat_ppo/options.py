@@ -31,9 +31,9 @@ class GatPpoOptions:
         scattered: Masks of random keep ratios for every batch of the first half of the search; the critic's
             favourites are judged beside these episodes. A policy that has met good counts with bad channels
             does not come back to them by itself.
-        neighbours: Swaps of channels in the best masks so far, judged beside these episodes. The policy does
-            not learn from them, and keeps the time to find how much each group keeps: of a batch they are
-            at most twice the part that has gone by of the search.
+        neighbours: Small moves of the best masks so far (swaps of channels, steps from group to group),
+            judged beside these episodes. The policy does not learn from them, and keeps the time to find how
+            much each group keeps: of a batch they are at most twice the part that has gone by of the search.
         dreams: Updates on imagined episodes alone, before every batch.
         memory: Outcomes that the critic remembers.
         ratio: "bit": the probability ratio of every bit is clipped by itself; "joint": their product.
