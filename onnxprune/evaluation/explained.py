@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from onnxprune.evaluation.grams import Grams
 from onnxprune.evaluation.readers import Reader, find_readers
@@ -52,8 +53,9 @@ class Contributions:
     @staticmethod
     def of(channels: NDArray[np.int64], products: Floats) -> "Contributions":
         """From the mean products (c, c) of all contributions."""
-        values, vectors = np.linalg.eigh(products)
-        factor = vectors[:, -RANK:] * np.sqrt(np.maximum(values[-RANK:], 0.0))
+        largest = max(0, len(products) - RANK), len(products) - 1
+        values, vectors = eigh(products, subset_by_index=largest)
+        factor = vectors * np.sqrt(np.maximum(values, 0.0))
         diagonal = np.diagonal(products)
         own = np.maximum(diagonal - np.square(factor).sum(1), 0.0) + RIDGE * diagonal.mean()
         return Contributions(channels, products.sum(1), own, factor)

@@ -15,7 +15,7 @@ import pytest
 
 from onnxprune.agents.controls import Control
 from onnxprune.agents.table import AGENTS, AgentKind
-from onnxprune.agents.types import Candidate
+from onnxprune.agents.types import Agent, Candidate, Problem
 from onnxprune.data import Samples
 from onnxprune.errors import (
     DataError,
@@ -32,6 +32,7 @@ from onnxprune.masks import Masks, all_true, load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
 from onnxprune.runs.folder import RunFolder
 from onnxprune.search import Listener, options_of, resume, search, start, summary_of
+from onnxprune.search.agents import make_agent
 from onnxprune.search.inputs import make_inputs, open_all
 from onnxprune.search.options import SCHEMA, EvaluateSettings, SearchOptions
 from tests.onnx_file.small_models import normal, parsed
@@ -69,6 +70,26 @@ def run_of(options: SearchOptions, folder: Path, listener: Listener | None = Non
 @pytest.fixture
 def finished(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
     return run_of(options(model, samples), tmp_path / "whole")
+
+
+@pytest.mark.parametrize("repair", ["least-squares", "none"])
+def test_agents_know_what_masks_leave_explained_where_there_are_sums(
+    repair: str, model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems = []
+
+    def made(problem: Problem, asked: SearchOptions) -> Agent:
+        problems.append(problem)
+        return make_agent(problem, asked)
+
+    monkeypatch.setattr("onnxprune.search.searching.make_agent", made)
+    run_of(replace(options(model, samples), evaluate=EvaluateSettings(repair=repair)), tmp_path / "run")
+    (problem,) = problems
+    assert (problem.explained is None) == (repair == "none")
+    if problem.explained is not None:
+        shares = problem.explained(np.ones((1, len(problem.order)), bool))
+        assert shares.size > 0
+        assert shares == pytest.approx(1, abs=1e-3)
 
 
 def result(run: Path) -> dict[str, Any]:
