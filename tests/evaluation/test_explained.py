@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 
 from onnxprune.evaluation import Explained, gather
 from onnxprune.evaluation.explained import RANK, Contributions, channel_places, products_of
+from onnxprune.evaluation.grams import Sums
 from onnxprune.evaluation.readers import find_readers
 from onnxprune.groups import Groups, find_groups
 from onnxprune.masks import ChannelOrder
@@ -160,3 +161,31 @@ def test_channels_are_told_apart_however_their_columns_lie(tmp_path: Path) -> No
 def test_without_sums_nothing_is_explained(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, "float[N,5] x => float[N,4] y", LINEAR, w1=(8, 5), b1=8, w2=(4, 8), b2=4)
     assert Explained.of(groups, {})(np.ones((3, 8), bool)).shape == (3, 0)
+
+
+def test_what_adds_up_to_nothing_but_rounding_is_left_out(tmp_path: Path) -> None:
+    """Two halves alike, of opposite weights: their sum is next to nothing, on either side."""
+    w2 = np.repeat([[1, -1]], 6, axis=1).repeat(4, axis=0).astype(np.float32)
+    groups = groups_of(tmp_path, "float[N,5] x => float[N,4] y", LINEAR, w1=(12, 5), b1=12, w2=w2, b2=4)
+    (reader,) = find_readers(groups)
+    for rounding, parts in ((-1e-12, 0), (0.0, 0), (1e-12, 0), (1e-3, 1)):
+        square = np.ones((1, 12, 12))
+        square[0, 0, 0] += rounding
+        found = Explained.of(groups, {reader.node: Sums(np.zeros((1, 12)), square)})
+        assert found(np.zeros((2, 12), bool)).shape == (2, parts)
+
+
+def test_shares_of_many_channels_do_not_run_into_one() -> None:
+    """Contributions much alike, so that the largest eigenvalues leave much beside the diagonal."""
+    rng = np.random.default_rng(0)
+    channels, outputs = 256, 16
+    reads = np.maximum(rng.standard_normal((2000, outputs)) @ rng.standard_normal((outputs, channels)), 0)
+    weight = rng.standard_normal((channels, outputs))
+    part = Contributions.of(np.arange(channels), np.cov(reads.T) * (weight @ weight.T))
+    order, bits = rng.permutation(channels), np.zeros((channels + 1, channels))
+    for row, channel in enumerate(order):
+        bits[row + 1 :, channel] = 1
+    shares = part.share(bits)
+    assert shares[-1] == 1
+    assert (shares[:-1] < 1).all()
+    assert (np.diff(shares) >= -1e-9).all()
