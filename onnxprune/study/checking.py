@@ -91,8 +91,7 @@ def check_model(rows: list[Row], options: StudyOptions, progress: Step) -> dict[
     check_compression(made)
     groups = load_groups(Path(made.model), prune_options(first.search(options)))
     parts = open_parts(made, groups.graph)
-    for metric in dict.fromkeys((options.evaluate.metric, options.test_metric)):
-        check_parts(choose_metric(metric, groups.graph, parts.search), parts, groups.graph)
+    check_parts(choose_metric(options.test_metric, groups.graph, parts.search), parts, groups.graph)
     if options.distill.enabled:
         check_training(made, groups.graph, rows=parts.fit.count or 1)
     counted: dict[str, CostModel] = {}

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from onnxprune.errors import DataError, OnnxPruneError, UsageError
@@ -117,6 +118,26 @@ def test_models_may_be_tested_by_another_metric_than_searches(material: Path) ->
     report = (run.path / "report.md").read_text()
     assert "cosine (selection) and top1 (test)" in report
     assert f"| {100 * float(str(one['repaired'])):.2f} % |" in report
+
+
+def test_labels_are_needed_where_a_metric_compares_with_them_alone(material: Path) -> None:
+    """Searches by top1; the test part, judged by cosine, has no labels."""
+    arrays = dict(np.load(material / "samples.npz"))
+    without = {name: array[:40] + 1 for name, array in arrays.items() if name != "labels"}
+    np.savez(material / "test.npz", **without)
+    asked = {"test": str(material / "test.npz"), "evaluate.metric": "top1"}
+    start(options(material, **asked, **{"measure.metric": "cosine"}), material / "run", [])
+    with pytest.raises(DataError, match=r"top1 needs labels: .* gives the test part"):
+        start(options(material, **asked), material / "other", [])
+
+
+@pytest.mark.parametrize("asked", [{"evaluate.metric": "top1"}, {"measure.metric": "top1"}])
+def test_without_labels_neither_metric_may_compare_with_them(asked: dict[str, str], material: Path) -> None:
+    arrays = dict(np.load(material / "samples.npz"))
+    np.savez(material / "samples.npz", **{k: v for k, v in arrays.items() if k != "labels"})
+    other = {"evaluate.metric": "cosine", "measure.metric": "cosine"}
+    with pytest.raises(DataError, match="top1 needs labels"):
+        start(options(material, **{**other, **asked}), material / "run", [])
 
 
 def test_a_metric_of_the_test_that_is_not_known_is_refused(material: Path) -> None:
