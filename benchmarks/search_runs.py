@@ -207,7 +207,7 @@ class Model:
 
     @cached_property
     def explained(self) -> Explained:
-        return Explained.of(self.groups, self.grams)
+        return Explained(self.groups, self.grams)
 
     @cached_property
     def scores(self) -> Scores:

@@ -19,6 +19,7 @@ is what shares are of: 1 for all channels, and less for fewer.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +86,17 @@ class Explained:
     """Shares of the readers' outputs that masks leave explained.
 
     Attributes:
-        parts: Of the R readers of prunable channels.
+        groups: Of the original.
+        grams: What `gather` gave for them.
     """
 
-    parts: tuple[Contributions, ...]
+    groups: Groups
+    grams: Grams
 
-    @staticmethod
-    def of(groups: Groups, grams: Grams) -> "Explained":
-        """From sums that `gather` gave for the same groups; without the readers too wide for products."""
-        return Explained(tuple(contributions(groups, grams)))
+    @cached_property
+    def parts(self) -> tuple[Contributions, ...]:
+        """Of R readers, without those too wide for products; a wide one takes seconds, so not earlier."""
+        return tuple(contributions(self.groups, self.grams))
 
     def __call__(self, bits: Bits) -> Floats:
         """(N, C) keep bits of all channels, as `ChannelOrder` has them -> (N, R) shares."""

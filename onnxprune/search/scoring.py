@@ -141,7 +141,7 @@ class Bench:
 
     def explained(self) -> Explained | None:
         """What masks leave explained; None without sums."""
-        return None if self.grams is None else Explained.of(self.inputs.groups, self.sums())
+        return None if self.grams is None else Explained(self.inputs.groups, self.sums())
 
     def spec(self, samples: Samples) -> EvaluatorSpec:
         """The same for other processes."""

@@ -52,7 +52,7 @@ def by_least_squares(reads: Array, weight: Array, kept: NDArray[np.bool_]) -> fl
 def test_it_is_the_determination_of_scaled_contributions(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, "float[N,5] x => float[N,4] y", LINEAR, w1=(12, 5), b1=12, w2=(4, 12), b2=4)
     x = normal(300, 5)
-    found = Explained.of(groups, gather(groups, [{"x": x}]))
+    found = Explained(groups, gather(groups, [{"x": x}]))
     weights = {name: init.array().astype(np.float64) for name, init in groups.graph.initializers.items()}
     reads = np.maximum(x @ weights["w1"].T + weights["b1"], 0)
     reads -= reads.mean(0)
@@ -68,7 +68,7 @@ def test_a_convolution_sums_over_the_places_of_its_kernel(tmp_path: Path) -> Non
     shapes |= {"w3": (4, 5), "b3": 4}
     groups = groups_of(tmp_path, "float[N,3,6,6] x => float[N,4] y", CONVOLUTIONS, **shapes)
     x = normal(64, 3, 6, 6)
-    found = Explained.of(groups, gather(groups, [{"x": x}]))
+    found = Explained(groups, gather(groups, [{"x": x}]))
     second, third = found.parts
     assert second.channels.tolist() == list(range(6))
     assert third.channels.tolist() == list(range(6, 11))
@@ -134,7 +134,7 @@ def test_what_never_goes_counts_as_kept(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, "float[N,5] x => float[N,4] y", body, w1=(6, 5), b1=6, w2=(4, 11), b2=4)
     order = ChannelOrder.of(groups)
     assert len(order) == 6
-    found = Explained.of(groups, gather(groups, [{"x": normal(200, 5)}]))
+    found = Explained(groups, gather(groups, [{"x": normal(200, 5)}]))
     (part,) = found.parts
     assert part.channels.tolist() == [0, 1, 2, 3, 4, 5, 6]  # all of the input as one
     assert 0.05 < found(np.zeros((1, 6), bool))[0, 0] < 1
@@ -160,7 +160,7 @@ def test_channels_are_told_apart_however_their_columns_lie(tmp_path: Path) -> No
 
 def test_without_sums_nothing_is_explained(tmp_path: Path) -> None:
     groups = groups_of(tmp_path, "float[N,5] x => float[N,4] y", LINEAR, w1=(8, 5), b1=8, w2=(4, 8), b2=4)
-    assert Explained.of(groups, {})(np.ones((3, 8), bool)).shape == (3, 0)
+    assert Explained(groups, {})(np.ones((3, 8), bool)).shape == (3, 0)
 
 
 def test_what_adds_up_to_nothing_but_rounding_is_left_out(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_what_adds_up_to_nothing_but_rounding_is_left_out(tmp_path: Path) -> Non
     for rounding, parts in ((-1e-12, 0), (0.0, 0), (1e-12, 0), (1e-3, 1)):
         square = np.ones((1, 12, 12))
         square[0, 0, 0] += rounding
-        found = Explained.of(groups, {reader.node: Sums(np.zeros((1, 12)), square)})
+        found = Explained(groups, {reader.node: Sums(np.zeros((1, 12)), square)})
         assert found(np.zeros((2, 12), bool)).shape == (2, parts)
 
 

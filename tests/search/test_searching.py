@@ -72,6 +72,14 @@ def finished(model: Path, samples: Path, tmp_path: Path) -> RunFolder:
     return run_of(options(model, samples), tmp_path / "whole")
 
 
+def test_what_masks_leave_explained_is_not_worked_out_for_agents_that_do_not_ask(
+    model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes seconds for each wide reader."""
+    monkeypatch.setattr("onnxprune.evaluation.explained.contributions", pytest.fail)
+    assert summary_of(run_of(options(model, samples), tmp_path / "run"))
+
+
 @pytest.mark.parametrize("repair", ["least-squares", "none"])
 def test_agents_know_what_masks_leave_explained_where_there_are_sums(
     repair: str, model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
