@@ -11,10 +11,9 @@ of all others are gone, the best scales leave the share (a coefficient of determ
     R^2 = h_S^T (H_SS)^-1 h_S / 1^T h
 
 of the output. The least squares of the repair mix columns too and so leave more; but which of two masks
-leaves more is nearly as well told by this, at a fraction of the work: H is approximated by its `RANK`
-largest eigenvalues and what they leave of its diagonal, so that a mask costs c RANK^2 operations instead of
-c^3 (Woodbury). With that approximation all channels together leave some 0.8 to 1.5 times 1^T h, so theirs
-is what shares are of: 1 for all channels, and less for fewer.
+leaves more is nearly as well told by this, at a fraction of the work: H is taken for its `RANK` largest
+eigenvalues and what they leave of its diagonal, so that a mask costs c RANK^2 operations instead of c^3
+(Woodbury).
 """
 
 from collections.abc import Iterator
@@ -43,9 +42,9 @@ class Contributions:
 
     Attributes:
         channels: (c,) their places in the row of all channels; behind the last: what never goes.
-        whole: (c,) mean product of each contribution and the whole output.
-        own: (c,) the diagonal, less what the factor has of it; damped.
-        factor: (c, k) times its transpose: the largest part of the mean products.
+        whole: (c,) mean product of each contribution and the whole output, by what follows.
+        own: (c,) the diagonal of the mean products, less what the factor has of it; damped.
+        factor: (c, k) times its transpose: their largest part.
     """
 
     channels: NDArray[np.int64]
@@ -61,24 +60,19 @@ class Contributions:
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         diagonal = np.diagonal(products)
         own = np.maximum(diagonal - np.square(factor).sum(1), 0.0) + RIDGE * diagonal.mean()
-        return Contributions(channels, products.sum(1), own, factor)
+        return Contributions(channels, factor @ factor.sum(0) + own, own, factor)
 
     def share(self, bits: Floats) -> Floats:
-        """(N, c) keep bits as numbers -> (N,) shares of the output that are explained."""
-        *found, whole = self.left(np.vstack([bits, np.ones(len(self.own))]))
-        shares: Floats = np.clip(np.array(found) / whole, 0.0, 1.0)
-        return shares
-
-    def left(self, bits: Floats) -> Floats:
-        """(N, c) keep bits as numbers -> (N,) h_S^T (H_SS)^-1 h_S."""
+        """(N, c) keep bits as numbers -> (N,) shares of the output that are explained: 1 for all channels."""
         count, rank = bits.shape[0], self.factor.shape[1]
         damped = self.factor / self.own[:, None]
         squares = (damped[:, :, None] * self.factor[:, None, :]).reshape(len(self.own), rank * rank)
         inner = (bits @ squares).reshape(count, rank, rank) + np.eye(rank)
         mixed = bits @ (damped * self.whole[:, None])
-        found: Floats = bits @ (np.square(self.whole) / self.own)
+        found = bits @ (np.square(self.whole) / self.own)
         found -= np.einsum("nk,nk->n", mixed, np.linalg.solve(inner, mixed[:, :, None])[:, :, 0])
-        return found
+        shares: Floats = np.clip(found / self.whole.sum(), 0.0, 1.0)  # rounding
+        return shares
 
 
 @dataclass(frozen=True, eq=False)
