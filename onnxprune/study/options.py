@@ -54,7 +54,7 @@ class StudyOptions:
         samples: At most so many rows of each part.
         shape: NAME:1,3,224,224, extents of free inputs.
         channels, evaluate, images, distill, measure: See there. Where `measure.metric` is auto,
-            models are judged on the test part as the searches are.
+            models are judged as the searches are: on the test part, and trained beside untrained.
     """
 
     models: tuple[str, ...]

@@ -10,7 +10,7 @@ from typing import Any
 
 from onnxprune.runs.folder import Document, RunFolder, read_json
 from onnxprune.search.journal import CURVE, FOLDER
-from onnxprune.study.cells import CONTROL, MODELS, SEARCHES, Cell, Row, cells_of
+from onnxprune.study.cells import CONTROL, MODELS, SEARCHES, Cell, Row
 from onnxprune.study.options import StudyOptions
 from onnxprune.study.working import DONE, KEPT
 
@@ -61,7 +61,7 @@ class Judged:
     Attributes:
         metric: Of the searches.
         sign: Of its figures, so that more is better.
-        tested: The metric of the test part.
+        tested: The metric of the test part; "" where nothing was measured there.
     """
 
     metric: str
@@ -95,10 +95,9 @@ def case_of(row: Row) -> Case:
 
 def figures_of(run: RunFolder, cell: Cell) -> dict[str, Any]:
     """Figures on the test part, where its model was made."""
-    folder = run.path / MODELS / cell.name
-    state = run.box(f"{MODELS}/{cell.name}").get("state")
-    if state not in KEPT or not (folder / "choice.json").exists():
+    if not has_figures(run, cell):
         return {}
+    folder = run.path / MODELS / cell.name
     measured, final = read_json(folder / "measurement.json"), read_json(folder / "choice.json")["final"]
     models, metric = measured["models"], measured["metric"]
     repaired = models.get("reconstructed", models["pruned"])
@@ -108,14 +107,22 @@ def figures_of(run: RunFolder, cell: Cell) -> dict[str, Any]:
     return {name: float(model["test"][metric]) for name, model in figures.items()}
 
 
-def judged_by(run: RunFolder, options: StudyOptions) -> Judged:
-    """The metric of the searches that are done; all of a study have the same."""
-    for cell in cells_of(options):
-        if run.box(f"{SEARCHES}/{cell.name}").get("state") == DONE:
+def has_figures(run: RunFolder, cell: Cell) -> bool:
+    """Whether the model of a cell was made and measured."""
+    state = run.box(f"{MODELS}/{cell.name}").get("state")
+    return state in KEPT and (run.path / MODELS / cell.name / "choice.json").exists()
+
+
+def judged_by(run: RunFolder, cells: Iterable[Cell]) -> Judged:
+    """The metrics of the searches and of the models that are done; all of a study have the same."""
+    metric, sign, tested = "", 1, ""
+    for cell in cells:
+        if not metric and run.box(f"{SEARCHES}/{cell.name}").get("state") == DONE:
             found = read_json(run.path / SEARCHES / cell.name / "search.json")
-            own, tested = found["metric"], options.test_metric
-            return Judged(own, -1 if found["lower_is_better"] else 1, own if tested == "auto" else tested)
-    return Judged("", 1, "")
+            metric, sign = found["metric"], -1 if found["lower_is_better"] else 1
+        if not tested and has_figures(run, cell):
+            tested = read_json(run.path / MODELS / cell.name / "measurement.json")["metric"]
+    return Judged(metric, sign, tested)
 
 
 def chosen_agents(records: Sequence[Record], options: StudyOptions, sign: int) -> set[Case]:

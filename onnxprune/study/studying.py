@@ -123,9 +123,9 @@ def study(run: RunFolder, listener: Listener | None = None, *, workers: int = 1)
         cells = cells_of(options)
         jobs = [Job(SEARCHES, cell, options, run.path, run.record["argv"]) for cell in cells]
         do_all(run, jobs, listener, workers=workers)
-        records, judged = [record_of(run, cell) for cell in cells], judged_by(run, options)
-        chosen = chosen_agents(records, options, judged.sign)
+        records = [record_of(run, cell) for cell in cells]
+        chosen = chosen_agents(records, options, judged_by(run, cells).sign)
         done = [job for job, record in zip(jobs, records, strict=True) if record.state == DONE]
         models = [replace(job, kind=MODELS, trained=case_of(job.cell.row) in chosen) for job in done]
         do_all(run, models, listener, workers=workers)
-        write_results(run, options, judged)
+        write_results(run, options, judged_by(run, cells))

@@ -71,7 +71,7 @@ def markdown(records: Sequence[Record], models: Sequence[str], judged: Judged) -
 
 def metrics_of(judged: Judged) -> str:
     """What the figures are, in words."""
-    one = judged.tested == judged.metric
+    one = judged.tested in ("", judged.metric)
     return judged.metric if one else f"{judged.metric} (selection) and {judged.tested} (test)"
 
 

@@ -17,7 +17,9 @@ from onnxprune.search import SearchOptions, search
 from onnxprune.search import start as start_search
 from onnxprune.search.options import ChannelSettings, EvaluateSettings
 from onnxprune.study import Listener, RunFolder, resume, start, study, summary_of, working
-from onnxprune.study.cells import CONTROL
+from onnxprune.study.cells import CONTROL, cells_of
+from onnxprune.study.records import Judged, judged_by, record_of
+from onnxprune.study.studying import options_of
 from tests.study.conftest import AGENTS, killed, options
 
 DEATHS = {
@@ -118,6 +120,19 @@ def test_models_may_be_tested_by_another_metric_than_searches(material: Path) ->
     report = (run.path / "report.md").read_text()
     assert "cosine (selection) and top1 (test)" in report
     assert f"| {100 * float(str(one['repaired'])):.2f} % |" in report
+
+
+def test_figures_are_called_what_they_were_measured_by(material: Path) -> None:
+    """Not what was asked for: a version before this one did not look at it."""
+    run = start(options(material, agents=("random",), seeds=1), material / "run", [])
+    study(run)
+    (measured,) = (run.path / "models").glob("*/measurement.json")
+    document = json.loads(measured.read_text())
+    assert document["metric"] == "top1"
+    measured.write_text(json.dumps({**document, "metric": "agreement"}))
+    cells = cells_of(options_of(run))
+    assert judged_by(run, cells) == Judged("top1", 1, "agreement")
+    assert record_of(run, cells[0]).repaired == document["models"]["reconstructed"]["test"]["agreement"]
 
 
 def test_labels_are_needed_where_a_metric_compares_with_them_alone(material: Path) -> None:
