@@ -215,7 +215,8 @@ class Model:
 
     @cached_property
     def selecting(self) -> Pool:
-        return Pool(self.evaluator(self.splits.selection, EvaluateOptions(self.repair, metric="top1")))
+        """By the metric of the rewards, as `search` does: hits tell the best few apart by chance."""
+        return Pool(self.evaluator(self.splits.selection, replace(self.rewarding, race=False)))
 
     @cached_property
     def testing(self) -> Evaluator:
@@ -228,7 +229,7 @@ class Model:
 
     @cached_property
     def metric(self) -> Metric:
-        """Of the rewards; what is selected and tested is top1."""
+        """Of rewards and selection; what is tested is top1."""
         return choose_metric(self.settings.metric, self.groups.graph, self.splits.reward)
 
     @cached_property
