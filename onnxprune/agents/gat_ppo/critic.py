@@ -90,9 +90,8 @@ class Likeness:
     def of(order: ChannelOrder, first: "Looks", second: "Looks") -> "Likeness":
         """Of A and B masks."""
         mine, theirs, sizes = kept(order, first.bits), kept(order, second.bits), np.diff(order.starts)
-        products = (first.bits.astype(np.float32) @ second.bits.astype(np.float32).T).astype(
-            np.float64
-        )  # exact
+        both = first.bits.astype(np.float32) @ second.bits.astype(np.float32).T  # exact
+        products = both.astype(np.float64)
         curves, apart = np.zeros((len(WIDTHS), *products.shape)), np.zeros(products.shape)
         for a, b, size in zip(mine.T, theirs.T, sizes.tolist(), strict=True):
             squares = np.square((a[:, None] - b) / size)
