@@ -27,7 +27,6 @@ from scipy.linalg import eigh
 from onnxprune.evaluation.grams import Grams
 from onnxprune.evaluation.readers import Reader, find_readers
 from onnxprune.groups import Groups
-from onnxprune.masks import ChannelOrder
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -112,11 +111,9 @@ def contributions(groups: Groups, grams: Grams) -> Iterator[Contributions]:
 
 def channel_places(groups: Groups) -> NDArray[np.int64]:
     """For each label the place of its channel in the row of all that may go; behind the last: it stays."""
-    order, components = ChannelOrder.of(groups), groups.components
-    starts = dict(zip(order.names, order.starts.tolist(), strict=False))
-    first = np.array([*(starts.get(group.name, -1) for group in groups), -1])  # the last one: in no group
-    begins = first[components.group]
-    return np.where(begins < 0, len(order), begins + components.channel)
+    free = np.concatenate([*(np.full(group.channels, group.frozen is None) for group in groups), [False]])
+    places: NDArray[np.int64] = np.where(free, np.cumsum(free) - 1, free.sum())
+    return places[groups.places]
 
 
 def products_of(

@@ -104,15 +104,20 @@ class Groups(Sequence[Group]):
             found[fact.reason].append(fact.labels)
         return dict(found)
 
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """For each label the place of its channel, all groups in a row; behind the last: in none."""
+        starts = np.cumsum([0, *(g.channels for g in self.items)])
+        grouped = self.components.group >= 0
+        where = np.full(len(grouped), starts[-1])
+        where[grouped] = starts[self.components.group[grouped]] + self.components.channel[grouped]
+        return where
+
     def keep_labels(self, masks: dict[str, Bits]) -> Bits:
         """For each label whether it stays."""
         flat = [masks.get(g.name, np.ones(g.channels, bool)) for g in self.items]
-        starts = np.cumsum([0, *(g.channels for g in self.items)])[:-1]
         bits = np.concatenate([*flat, np.ones(1, bool)])  # the last one is for labels in no group
-        grouped = self.components.group >= 0
-        where = np.full(len(grouped), len(bits) - 1)
-        where[grouped] = starts[self.components.group[grouped]] + self.components.channel[grouped]
-        return np.asarray(bits[where], bool)
+        return np.asarray(bits[self.places], bool)
 
     def axis_labels(self, tensor: str) -> tuple[AxisLabels, ...]:
         return self.findings.store.values.get(tensor, ())
