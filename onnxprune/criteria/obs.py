@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
 from onnxprune.criteria.activations import elementwise, required_inputs
+from onnxprune.criteria.elimination import Block, eliminate
 from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
@@ -27,7 +27,6 @@ MEMORY = 1 << 30  # bytes of Gram matrices that are gathered in one pass
 WIDEST = 8192  # columns; a wider reader is not asked
 ROWS, ROWS_A_COLUMN = 1 << 16, 32  # of each Gram matrix, about; positions of each sample are drawn
 PORTION = 32  # rows of one run
-STEPS = 512  # eliminations of a group after which all costs are computed anew, at most
 
 
 @dataclass
@@ -178,41 +177,6 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
 TINY = float(np.finfo(np.float64).tiny)
 
 
-@dataclass
-class Block:
-    """The columns of one group in one of the products of a reader.
-
-    Attributes:
-        weight, inverse: (K, M), (K, K), changed by eliminations.
-        columns: (channels, k) of each channel.
-        scale: Of its costs.
-    """
-
-    weight: Floats
-    inverse: Floats
-    columns: NDArray[np.int64]
-    scale: float
-
-    def costs(self, alive: NDArray[np.int64]) -> Floats:
-        """What each of these channels costs."""
-        at = self.columns[alive]  # (n, k)
-        own = self.weight[at]  # (n, k, M)
-        solved = np.linalg.solve(self.inverse[at[:, :, None], at[:, None, :]], own)
-        found: Floats = (own * solved).sum((1, 2)) / self.scale
-        return found
-
-    def remove(self, channel: int) -> None:
-        """Let the other columns make up for a channel, in place."""
-        at = self.columns[channel]
-        side = self.inverse[:, at]  # (K, k)
-        gain = np.linalg.solve(self.inverse[np.ix_(at, at)], np.hstack([self.weight[at], side.T]))
-        change = side @ gain
-        outputs = self.weight.shape[1]
-        self.weight -= change[:, :outputs]
-        self.inverse -= change[:, outputs:]
-        self.weight[at] = 0
-
-
 def columns_of(reader: Reader, group: int) -> list[Block]:
     """The columns of a group in each product of a reader that has some."""
     blocks = []
@@ -223,22 +187,5 @@ def columns_of(reader: Reader, group: int) -> list[Block]:
         order = at[np.argsort(reader.channel[g][at], kind="stable")]
         count = len(np.unique(reader.channel[g][at]))
         if len(order) % count == 0:
-            weight, inverse = reader.weight[g].copy(), reader.inverse[g].copy()
-            blocks.append(Block(weight, inverse, order.reshape(count, -1), reader.scale))
+            blocks.append(Block(reader.weight[g], reader.inverse[g], order.reshape(count, -1), reader.scale))
     return blocks
-
-
-def eliminate(readers: Sequence[Sequence[Block]], channels: int) -> Floats:
-    """(channels,) the cost of each at its turn, where the cheapest goes first."""
-    blocks = [block for of_reader in readers for block in of_reader if len(block.columns) == channels]
-    scores, alive, reached = np.zeros(channels), np.arange(channels), 0.0
-    at_once = max(1, channels // STEPS)
-    while len(alive):
-        costs: Any = sum((block.costs(alive) for block in blocks), np.zeros(len(alive)))
-        for place in np.argsort(costs, kind="stable")[:at_once].tolist():
-            reached = max(reached, float(costs[place]))
-            scores[alive[place]] = reached
-            for block in blocks:
-                block.remove(int(alive[place]))
-        alive = np.delete(alive, np.argsort(costs, kind="stable")[:at_once])
-    return scores

@@ -41,13 +41,13 @@ class Part:
 
     Attributes:
         reader, sums: See there.
-        variance: (g, M) of its outputs in the original; None where that is not known, or of no use.
+        outputs: Of the original; None where that is not known, or of no use.
         last: The key of the last masks, and the constants that they led to; changed in place.
     """
 
     reader: Reader
     sums: Sums
-    variance: Floats | None
+    outputs: "Outputs | None"
     last: list[tuple[bytes, dict[str, Array]]] = field(default_factory=list)
 
 
@@ -82,7 +82,7 @@ class Repairs:
         wanted = () if method == "none" else find_readers(groups)
         stretches = method == "moments" or (stretch and method == "least-squares")
         parts = [
-            Part(reader, grams[reader.node], variances(reader, grams[reader.node]) if stretches else None)
+            Part(reader, grams[reader.node], outputs_of(reader, grams[reader.node]) if stretches else None)
             for reader in wanted
             if reader.node in grams
         ]
@@ -114,20 +114,22 @@ class Repairs:
     def fit(self, part: Part, kept: Bits, made: Bits) -> "Fit":
         """The repaired weight of the kept columns and outputs (g, K), (g, M); all else stays."""
         reader, sums = part.reader, part.sums
-        solves = self.method == "least-squares" and sums.square is not None and reader.weight is not None
-        matrix = reader.matrix.copy() if solves or part.variance is not None else None
+        square, outputs = sums.square, part.outputs
+        solves = self.method == "least-squares" and square is not None and reader.weight is not None
+        matrix = reader.matrix.copy() if solves or outputs is not None else None
         shift = np.zeros(reader.bias.shape)
         for g in range(len(kept)):
             stay, go, out = np.flatnonzero(kept[g]), np.flatnonzero(~kept[g]), np.flatnonzero(made[g])
             whole = reader.matrix[g][:, out]
             new = whole[stay]
-            if sums.square is not None and matrix is not None and new.size:
-                square = sums.square[g]
-                left = square[np.ix_(stay, stay)]
+            if square is not None and matrix is not None and new.size:
+                missing = square[g][np.ix_(stay, go)] @ whole[go]
                 if solves:
-                    new += correction(left, square[np.ix_(stay, go)] @ whole[go], ridge=self.ridge)
-                if part.variance is not None:
-                    new *= stretch_of(part.variance[g, out], np.einsum("km,km->m", new, left @ new))
+                    change, missing = correction(square[g][np.ix_(stay, stay)], missing, ridge=self.ridge)
+                    new += change
+                if outputs is not None:
+                    found = np.einsum("km,km->m", new, outputs.products[g][np.ix_(stay, out)] - missing)
+                    new *= stretch_of(outputs.variance[g, out], found)
                 matrix[g][np.ix_(stay, out)] = new
             shift[g, out] = sums.mean[g] @ whole - sums.mean[g, stay] @ new
         return Fit(matrix, shift)
@@ -141,12 +143,25 @@ class Fit:
     shift: Floats
 
 
-def variances(reader: Reader, sums: Sums) -> Floats | None:
-    """(g, M) of the outputs in the original; None where they cannot be kept up."""
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a reader makes in the original.
+
+    Attributes:
+        products: (g, K, M) mean products of columns and outputs.
+        variance: (g, M) of the outputs.
+    """
+
+    products: Floats
+    variance: Floats
+
+
+def outputs_of(reader: Reader, sums: Sums) -> Outputs | None:
+    """None where variances cannot be kept up."""
     if sums.square is None or reader.place is None or reader.weight is None:
         return None
-    found: Floats = np.einsum("gkm,gkm->gm", reader.matrix, sums.square @ reader.matrix)
-    return found
+    products = sums.square @ reader.matrix
+    return Outputs(products, np.einsum("gkm,gkm->gm", reader.matrix, products))
 
 
 def stretch_of(wanted: Floats, found: Floats) -> Floats:
@@ -157,23 +172,25 @@ def stretch_of(wanted: Floats, found: Floats) -> Floats:
     return stretch
 
 
-def correction(square: Floats, right: Floats, *, ridge: float) -> Floats:
-    """(S, M) what the columns that stay take over of those that go; nothing where that cannot be solved.
+def correction(square: Floats, missing: Floats, *, ridge: float) -> tuple[Floats, Floats]:
+    """(S, M) what the columns that stay take over of those that go, and what of `missing` they still miss.
+
+    Where that cannot be solved they take over nothing.
 
     Args:
-        square: (S, S) Gram matrix of those that stay.
-        right: (S, M) its counterpart with what the others gave.
+        square: (S, S) Gram matrix of those that stay; overwritten.
+        missing: (S, M) mean products of those that stay and what the others gave.
         ridge: Damping, as a share of the mean diagonal.
     """
-    damped = square.copy()
-    level = float(np.diagonal(damped).mean())
-    damped.reshape(-1)[:: len(damped) + 1] += ridge * (level if level > 0 else 1.0)
+    level = float(np.diagonal(square).mean())
+    damping = ridge * (level if level > 0 else 1.0)
+    square.reshape(-1)[:: len(square) + 1] += damping
     try:
-        factor = cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
+        factor = cho_factor(square, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        return np.zeros_like(right)
-    found: Floats = cho_solve(factor, right, overwrite_b=True, check_finite=False)
-    return found
+        return np.zeros_like(missing), missing
+    found: Floats = cho_solve(factor, missing, check_finite=False)
+    return found, damping * found
 
 
 def stored_values(reader: Reader, fit: Fit) -> dict[str, Array]:
