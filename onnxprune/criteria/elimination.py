@@ -12,11 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 STEPS = 512  # eliminations of a group after which all costs are computed anew, at most
 WAITING = 256  # columns of L
+
+
+def inverse_of(matrix: Floats) -> Floats:
+    """(K, K) of a positive definite matrix, in half the time that one takes that need not be."""
+    root, failed = dpotrf(matrix.T, lower=True)
+    if not failed:
+        inverse, failed = dpotri(root, lower=True, overwrite_c=True)
+    if failed:
+        return np.linalg.inv(matrix).astype(np.float64)
+    lower: Floats = np.tril(inverse)
+    return lower + np.tril(lower, -1).T
 
 
 class Block:

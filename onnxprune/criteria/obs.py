@@ -15,7 +15,7 @@ from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
 from onnxprune.criteria.activations import elementwise, required_inputs
-from onnxprune.criteria.elimination import Block, eliminate
+from onnxprune.criteria.elimination import Block, eliminate, inverse_of
 from onnxprune.criteria.options import Options, Scores
 from onnxprune.criteria.readers import ChannelTable
 from onnxprune.groups import Groups
@@ -171,7 +171,7 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
         diagonal = np.einsum("gkk->gk", matrix).mean(1)
         damping = RIDGE * np.where(diagonal > 0, diagonal, 1.0)
         damped = matrix + damping[:, None, None] * np.eye(matrix.shape[1])
-        reader.inverse = np.linalg.inv(damped).astype(np.float64)
+        reader.inverse = np.stack([inverse_of(one) for one in damped])
 
 
 TINY = float(np.finfo(np.float64).tiny)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnxprune.criteria.elimination import WAITING, Block, eliminate
+from onnxprune.criteria.elimination import WAITING, Block, eliminate, inverse_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,6 +49,13 @@ def test_costs_one_after_the_other_add_up_to_that_of_all_at_once(
         block.remove(going)
     if channels * width > WAITING + 2 * at_once * width:
         assert len(block.base) < len(weight)  # what is gone was dropped
+
+
+def test_the_inverse_is_that_of_numpy() -> None:
+    matrix = product(12, 2, 3)[1]
+    np.testing.assert_allclose(inverse_of(matrix), np.linalg.inv(matrix), rtol=1e-9)
+    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
+    np.testing.assert_allclose(inverse_of(indefinite) @ indefinite, np.eye(2), atol=1e-12)
 
 
 def test_what_was_given_stays_as_it_is() -> None:
