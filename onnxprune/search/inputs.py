@@ -1,7 +1,7 @@
 """What a search reads, opened and checked: nothing that can be known at once may come up after hours."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,7 @@ from onnxprune.search.agents import (
     prior_of,
     require_known,
 )
+from onnxprune.search.listener import unheard
 from onnxprune.search.options import SCHEMA, ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
 
@@ -94,6 +95,11 @@ class Inputs:
     @property
     def calibration(self) -> Samples:
         return choose(self.fit, self.options.evaluate.calibration_rows, seed=self.options.seed)
+
+    @property
+    def calibrating(self) -> str:
+        """On how many, in words."""
+        return f"{self.calibration.count or self.options.evaluate.calibration_rows} samples"
 
 
 def open_all(options: SearchOptions, table: LatencyTable | None = None, *, progress: Step = ignore) -> Opened:
@@ -206,8 +212,12 @@ def identity(options: SearchOptions, groups: Groups) -> dict[str, Any]:
     return {"model": model_hash(groups.graph), "data": data_hash(options.data), "init_policy": policy}
 
 
-def make_problem(inputs: Inputs) -> Problem:
+def make_problem(inputs: Inputs, note: Callable[[str], None] = unheard) -> Problem:
     """What the agent is asked, its constraints settled for the target.
+
+    Args:
+        inputs: Of the search.
+        note: Told of scores that take a while, before.
 
     Raises:
         TargetError: E701, no masks meet the target; states the reachable minimum.
@@ -217,6 +227,8 @@ def make_problem(inputs: Inputs) -> Problem:
 
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
+        if CRITERIA[criterion].needs_data:
+            note(f"[scores] {criterion}, from {inputs.calibrating}")
         feeds = inputs.calibration.batches(CALIBRATION_BATCH)
         return dict(score(groups, criterion, feeds=feeds, seed=options.seed))
 

@@ -214,10 +214,12 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
 
 def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     """Loop, select, write."""
-    asked, scratch = make_problem(inputs), run.path / FOLDER / SCRATCH
+    asked, scratch = make_problem(inputs, listener.note), run.path / FOLDER / SCRATCH
     listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {asked.constraints}")
     if inputs.metric.unused:
         listener.warn(inputs.metric.unused)
+    if inputs.options.evaluate.repair != "none":
+        listener.note(f"[calibration] {inputs.calibrating}, to repair candidates from")
     bench = Bench.of(inputs, scratch)
     problem = replace(asked, explained=bench.explained())
     with bench.pool(inputs.reward) as pool:

@@ -46,6 +46,7 @@ def test_one_command_gives_masks_that_prune_takes(
     for word in ("original", "best", "target macs=60%: met", "best of 8 evaluations", "onnxprune prune"):
         assert word in ran.out
     assert "[baseline] top1" in ran.err
+    assert "[calibration]" in ran.err
     line = next(line.strip() for line in ran.out.splitlines() if line.strip().startswith("onnxprune prune"))
     made = cli(*line.split()[1:])
     assert made.code == 0, made.err
