@@ -5,11 +5,13 @@ Sums run over distances from the first batch's means: a column that hardly moves
 drown in the rounding of its squares.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from onnxprune.errors import DataError
 
@@ -148,42 +150,61 @@ def less(rows: Rows, origin: Floats | float) -> Rows:
     return found
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A solution: y = x weight + bias, with the relative errors of the prior and of itself.
-
-    Attributes:
-        weight: (g, K, M).
-        bias: (g, M).
-        before, after: |y - prediction|^2 / |y - mean(y)|^2.
-    """
-
-    weight: Floats
-    bias: Floats
-    before: float
-    after: float
+Solution = tuple[Floats, Floats]  # weight (g, K, M) and bias (g, M) of y = x weight + bias
 
 
-def least_squares(gram: Gram, weight: Floats, bias: Floats, *, ridge: float, intercept: bool) -> Fit:
-    """The weight nearest to y = x w + b, damped towards the weight that is there.
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """Least squares of y = x w + b, damped towards what is there; factored once for any y of the same rows.
 
         (X^T X + ridge * mean(diag X^T X) * I) (w - w0) = X^T (y - x w0)
 
-    Args:
-        gram: Sums over the rows.
-        weight, bias: w0 (g, K, M) and b0 (g, M).
-        ridge: Damping, as a share of the mean diagonal.
-        intercept: Fit the bias too; else it stays.
+    Attributes:
+        prior: w0 and b0.
+        solvers: For each group of columns, what takes a right side (K, M) to a solution.
+        damping: (g, 1, 1).
+        intercept: Whether the bias is fitted too; else it stays.
     """
-    used = gram.centred() if intercept else gram.less(bias)
-    rest = used.xy - used.xx @ weight
-    diagonal = np.einsum("gkk->gk", used.xx).mean(1)
-    damped = used.xx + (ridge * np.where(diagonal > 0, diagonal, 1.0))[:, None, None] * np.eye(
-        weight.shape[1]
-    )
-    found = weight + np.linalg.solve(damped, rest)
-    shift = bias
-    if intercept:
-        sums = gram.whole()
-        shift = (sums.y - np.einsum("gk,gkm->gm", sums.x, found)) / max(1, gram.count)
-    return Fit(found, shift, gram.relative_error(weight, bias), gram.relative_error(found, shift))
+
+    prior: Solution
+    solvers: tuple[Callable[[Floats], Floats], ...]
+    damping: Floats
+    intercept: bool
+
+    @staticmethod
+    def of(gram: Gram, prior: Solution, *, ridge: float, intercept: bool) -> "Equations":
+        """From sums over the rows; those over y are not looked at."""
+        square = (gram.centred() if intercept else gram.whole()).xx
+        diagonal = np.einsum("gkk->gk", square)
+        means = diagonal.mean(1, keepdims=True)
+        damping = ridge * np.where(means > 0, means, 1.0)
+        diagonal += damping
+        return Equations(prior, tuple(map(solver_of, square)), damping[:, :, None], intercept)
+
+    def solve(self, gram: Gram) -> Solution:
+        """From sums over the same rows and some y."""
+        count, (weight, bias) = max(1, gram.count), self.prior
+        between = gram.x[:, :, None] * gram.y[:, None, :] / count
+        right = gram.xy - between if self.intercept else gram.less(bias).xy
+        right += self.damping * weight
+        found = np.stack([solve(one) for solve, one in zip(self.solvers, right, strict=True)])
+        if not self.intercept:
+            return found, bias
+        x, y = gram.x / count + gram.at_x, gram.y / count + gram.at_y
+        return found, y - np.einsum("gk,gkm->gm", x, found)
+
+
+def solver_of(square: Floats) -> Callable[[Floats], Floats]:
+    """For right sides (K, M) of a symmetric matrix; the least solution where it is singular to rounding."""
+    try:
+        factor = cho_factor(square, lower=True, check_finite=False)
+    except LinAlgError:
+        factor = None
+
+    def solve(right: Floats) -> Floats:
+        if factor is None:
+            return np.linalg.lstsq(square, right, rcond=None)[0].astype(np.float64)
+        found: Floats = cho_solve(factor, right, check_finite=False)
+        return found
+
+    return solve

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.forms import NoForm
-from onnxprune.calibration.grams import Fit, Gram, least_squares, not_finite
+from onnxprune.calibration.grams import Equations, Gram, Solution, not_finite
 from onnxprune.errors import DataError
 from onnxprune.reconstruction.bench import Bench
 from onnxprune.reconstruction.means import put_shift
@@ -58,7 +58,7 @@ def refit(bench: Bench, task: Task, consumer: Consumer, start: Repair) -> Repair
         NoForm: They cannot be written, or the node is not what it seems.
         DataError: E502, values that are not finite.
     """
-    weight, groups = consumer.weight, len(consumer.matrix)
+    weight = consumer.weight
     assert weight is not None
     require_understood(bench, task, consumer)
     aim = aim_of(bench, consumer)
@@ -67,24 +67,22 @@ def refit(bench: Bench, task: Task, consumer: Consumer, start: Repair) -> Repair
         gram.add(rows.x, rows.y)
     if not gram.finite:
         raise not_finite(task.node.name)
-    fit = solve(bench, consumer, gram)
+    prior, options = (consumer.matrix, consumer.bias.reshape(gram.y.shape)), bench.options
+    equations = Equations.of(gram, prior, ridge=options.ridge, intercept=consumer.place is not None)
+    found = equations.solve(gram)
     if aim.sign is not None:
-        fit = rectified(bench, task, consumer, gram, fit)
-    if not weight.write(bench.patch, consumer.form.weight_of(fit.weight)):
+        found = rectified(bench, task, consumer, gram, equations, found)
+    if not weight.write(bench.patch, consumer.form.weight_of(found[0])):
         raise NoForm("its weights would overflow their type")
-    put_shift(bench, consumer, fit.bias.reshape(-1) - consumer.bias)
+    put_shift(bench, consumer, found[1].reshape(-1) - consumer.bias)
     note = "" if consumer.place is not None else "without an intercept: it has no bias"
-    assert groups == len(fit.weight)
-    return replace(start, before=fit.before, after=fit.after, note=note)
+    before, after = gram.relative_error(*prior), gram.relative_error(*found)
+    return replace(start, before=before, after=after, note=note)
 
 
-def solve(bench: Bench, consumer: Consumer, gram: Gram) -> Fit:
-    bias = consumer.bias.reshape(gram.y.shape)
-    intercept = consumer.place is not None
-    return least_squares(gram, consumer.matrix, bias, ridge=bench.options.ridge, intercept=intercept)
-
-
-def rectified(bench: Bench, task: Task, consumer: Consumer, gram: Gram, first: Fit) -> Fit:
+def rectified(
+    bench: Bench, task: Task, consumer: Consumer, gram: Gram, equations: Equations, first: Solution
+) -> Solution:
     """The fit of what a rectifier lets through: below its floor every value is as good as another.
 
         y' = y where y > floor, else min(prediction, floor)
@@ -93,24 +91,21 @@ def rectified(bench: Bench, task: Task, consumer: Consumer, gram: Gram, first: F
     Very Deep Convolutional Networks, TPAMI 2016, section 3.2, without its penalty). The predictions run
     ahead with Nesterov's momentum, so that few passes do.
     """
-    aim, fit, ahead, pace = aim_of(bench, consumer), first, first, 1.0
+    aim, found, ahead, pace = aim_of(bench, consumer), first, first, 1.0
     assert aim.sign is not None
     for _ in range(bench.options.passes):
         passed = gram.without_targets()
+        weight, bias = ahead
         for rows in rows_of(bench, task, consumer, aim):
-            found = rows.x @ ahead.weight.astype(rows.x.dtype) + ahead.bias[:, None].astype(rows.x.dtype)
+            predicted = rows.x @ weight.astype(rows.x.dtype) + bias[:, None].astype(rows.x.dtype)
             through = aim.sign * (rows.y - rows.floor) > 0
-            beyond = aim.sign * np.minimum(aim.sign * found, aim.sign * rows.floor)
+            beyond = aim.sign * np.minimum(aim.sign * predicted, aim.sign * rows.floor)
             passed.add_targets(rows.x, np.where(through, rows.y, beyond))
-        last, fit = fit, solve(bench, consumer, passed)
+        last, found = found, equations.solve(passed)
         following = (1 + sqrt(1 + 4 * pace**2)) / 2
         beta, pace = (pace - 1) / following, following
-        ahead = replace(
-            fit,
-            weight=fit.weight + beta * (fit.weight - last.weight),
-            bias=fit.bias + beta * (fit.bias - last.bias),
-        )
-    return replace(fit, before=first.before, after=gram.relative_error(fit.weight, fit.bias))
+        ahead = found[0] + beta * (found[0] - last[0]), found[1] + beta * (found[1] - last[1])
+    return found
 
 
 def aim_of(bench: Bench, consumer: Consumer) -> Aim:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxprune.calibration.grams import Gram, least_squares
+from onnxprune.calibration.grams import Equations, Gram
 
 RNG = np.random.default_rng(5)
 
@@ -22,14 +22,16 @@ def gram_of(x: np.ndarray, y: np.ndarray, portions: int) -> Gram:
 def test_weights_are_those_of_numpy(portions: int, intercept: bool) -> None:
     x, y = RNG.standard_normal((2, 300, 5)) + 3, RNG.standard_normal((2, 300, 4)) - 2
     bias = RNG.standard_normal((2, 4))
-    fit = least_squares(gram_of(x, y, portions), np.zeros((2, 5, 4)), bias, ridge=1e-12, intercept=intercept)
+    gram = gram_of(x, y, portions)
+    equations = Equations.of(gram, (np.zeros((2, 5, 4)), bias), ridge=1e-12, intercept=intercept)
+    weight, shift = equations.solve(gram)
     for g in range(2):
         columns = np.hstack([x[g], np.ones((300, 1))]) if intercept else x[g]
         wanted = np.linalg.lstsq(columns, y[g] if intercept else y[g] - bias[g], rcond=None)[0]
-        np.testing.assert_allclose(fit.weight[g], wanted[:5], rtol=1e-6, atol=1e-8)
-    error = np.square(y - x @ fit.weight - fit.bias[:, None]).sum()
+        np.testing.assert_allclose(weight[g], wanted[:5], rtol=1e-6, atol=1e-8)
+    error = np.square(y - x @ weight - shift[:, None]).sum()
     spread = np.square(y - y.mean(1, keepdims=True)).sum()
-    assert fit.after == pytest.approx(error / spread)
+    assert gram.relative_error(weight, shift) == pytest.approx(error / spread)
 
 
 def test_a_column_that_hardly_moves_about_a_large_mean_does_no_harm() -> None:
@@ -41,9 +43,35 @@ def test_a_column_that_hardly_moves_about_a_large_mean_does_no_harm() -> None:
     gram = gram_of(x, y, 5)
     moves = x.astype(np.float64).var(1) * x.shape[1]
     np.testing.assert_allclose(np.einsum("gkk->gk", gram.centred().xx), moves, rtol=1e-3)
-    prior = RNG.standard_normal((1, 4, 2))
-    fit = least_squares(gram, prior, np.zeros((1, 2)), ridge=1e-6, intercept=True)
-    assert fit.after < 1e-6
+    prior = RNG.standard_normal((1, 4, 2)), np.zeros((1, 2))
+    found = Equations.of(gram, prior, ridge=1e-6, intercept=True).solve(gram)
+    assert gram.relative_error(*found) < 1e-6
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("ridge", [1e-4, 0.1, 10.0])
+def test_damping_draws_towards_the_weights_that_are_there(ridge: float, intercept: bool) -> None:
+    x, y = RNG.standard_normal((2, 300, 5)) + 3, RNG.standard_normal((2, 300, 4))
+    weight, bias = RNG.standard_normal((2, 5, 4)), RNG.standard_normal((2, 4))
+    gram = gram_of(x, y, 3)
+    found, _ = Equations.of(gram, (weight, bias), ridge=ridge, intercept=intercept).solve(gram)
+    for g in range(2):
+        moved = x[g] - x[g].mean(0) if intercept else x[g]
+        wanted = y[g] - y[g].mean(0) if intercept else y[g] - bias[g]
+        square = moved.T @ moved
+        damped = square + ridge * np.diagonal(square).mean() * np.eye(5)
+        change = np.linalg.solve(damped, moved.T @ (wanted - moved @ weight[g]))
+        np.testing.assert_allclose(found[g], weight[g] + change, rtol=1e-8)
+
+
+def test_columns_that_depend_on_each_other_are_solved_too() -> None:
+    x = RNG.standard_normal((1, 100, 3))
+    x = np.concatenate([x, x], 2)
+    y = x @ RNG.standard_normal((6, 2))
+    gram = gram_of(x, y, 2)
+    prior = np.zeros((1, 6, 2)), np.zeros((1, 2))
+    found = Equations.of(gram, prior, ridge=1e-18, intercept=True).solve(gram)
+    assert gram.relative_error(*found) < 1e-6
 
 
 def test_the_order_of_portions_and_their_number_do_not_matter() -> None:
