@@ -195,16 +195,23 @@ class Equations:
 
 
 def solver_of(square: Floats) -> Callable[[Floats], Floats]:
-    """For right sides (K, M) of a symmetric matrix; the least solution where it is singular to rounding."""
+    """For right sides (K, M) of a damped Gram matrix.
+
+    Products in single precision can leave it indefinite where the damping is small; the least solution where it
+    is singular.
+    """
     try:
         factor = cho_factor(square, lower=True, check_finite=False)
     except LinAlgError:
         factor = None
 
     def solve(right: Floats) -> Floats:
-        if factor is None:
+        if factor is not None:
+            found: Floats = cho_solve(factor, right, check_finite=False)
+            return found
+        try:
+            return np.linalg.solve(square, right).astype(np.float64)
+        except LinAlgError:
             return np.linalg.lstsq(square, right, rcond=None)[0].astype(np.float64)
-        found: Floats = cho_solve(factor, right, check_finite=False)
-        return found
 
     return solve

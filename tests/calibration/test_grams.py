@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxprune.calibration.grams import Equations, Gram
+from onnxprune.calibration.grams import Equations, Gram, solver_of
 
 RNG = np.random.default_rng(5)
 
@@ -88,3 +88,8 @@ def test_targets_are_added_anew_for_the_same_rows() -> None:
     again.add_targets(x, z)
     np.testing.assert_allclose(again.whole().xy, x.transpose(0, 2, 1) @ z)
     np.testing.assert_allclose(gram.whole().xy, x.transpose(0, 2, 1) @ y)
+
+
+def test_a_matrix_that_rounding_left_indefinite_is_solved() -> None:
+    square, right = np.array([[1.0, 2.0], [2.0, 1.0]]), RNG.standard_normal((2, 3))
+    np.testing.assert_allclose(square @ solver_of(square)(right), right)
