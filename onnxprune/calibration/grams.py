@@ -197,8 +197,8 @@ class Equations:
 def solver_of(square: Floats) -> Callable[[Floats], Floats]:
     """For right sides (K, M) of a damped Gram matrix.
 
-    Products in single precision can leave it indefinite where the damping is small; the least solution where it
-    is singular.
+    Products in single precision can leave it indefinite where the damping is small. Where it is singular, the
+    least solution.
     """
     try:
         factor = cho_factor(square, lower=True, check_finite=False)
