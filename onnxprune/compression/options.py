@@ -26,7 +26,7 @@ class SearchSettings:
 
     Attributes:
         agent: A name of `AGENTS`; none: criterion and allocation alone; auto: none where an allocation is
-            named, else gat-ppo, or cross-entropy where a package that it needs is not installed.
+            named, else gat-ppo, or greedy where a package that it needs is not installed.
         agent_option: KEY=VALUE, options of the agent.
         variant: Of agents that come as published and repaired, paper or fixed; None for the agent's default.
         evaluations: Candidates to evaluate.

@@ -120,7 +120,7 @@ def require_packages(options: SearchOptions) -> None:
         raise RuntimeProblem(
             "E603",
             f"agent {kind.name} needs {' and '.join(missing)}, not installed here",
-            hint='pip install "onnxprune[agents]", or another --agent, such as cross-entropy',
+            hint='pip install "onnxprune[agents]", or another --agent, such as greedy',
         )
 
 

@@ -179,7 +179,7 @@ def test_without_its_package_the_agent_that_learns_gives_way_to_one_that_needs_n
     run = start(wanted, tmp_path / "run", [])
     told: list[str] = []
     compress(run, Listener(warn=told.append))
-    assert summary_of(run)["search"]["agent"] == "cross-entropy"
+    assert summary_of(run)["search"]["agent"] == "greedy"
     assert sum('pip install "onnxprune[agents]"' in text for text in told) == 1
     assert "torch_geometric" in (run.path / "report.md").read_text()
     with pytest.raises(RuntimeProblem, match="gat-ppo needs torch_geometric"):
