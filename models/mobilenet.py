@@ -1,6 +1,5 @@
 """MobileNetV2 (Sandler et al. 2018), strides fitted to 32x32 images by default."""
 
-import torch
 from torch import Tensor, nn
 
 # expansion, channels, repeats, stride: table 2 of the paper
@@ -15,22 +14,11 @@ BLOCKS = (
 )
 
 
-class StridedDepthwise(nn.Conv2d):
-    """In float32: the gradient in bfloat16 takes two to ten times as long on the CPU (torch 2.13)."""
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - nn.Conv2d's name
-        if input.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(input)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(input.float()).to(input.dtype)
-
-
 def conv_bn_relu6(
     in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    kind = StridedDepthwise if stride > 1 and groups == in_channels else nn.Conv2d
     return [
-        kind(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU6(),
     ]

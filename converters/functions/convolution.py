@@ -32,7 +32,7 @@ def conv(
     if begins != ends:
         X = F.pad(X, amounts(begins, ends))
         begins = [0] * rank
-    if slow_in_bfloat16(X, W, strides):
+    if slow_in_bfloat16(X, W, strides, dilations, group):
         with torch.autocast("cpu", enabled=False):
             B = None if B is None else B.float()
             Y = CONVOLUTIONS[rank](X.float(), W.float(), B, strides, begins, dilations, group)
@@ -40,17 +40,19 @@ def conv(
     return CONVOLUTIONS[rank](X, W, B, strides, begins, dilations, group)
 
 
-def slow_in_bfloat16(X: Tensor, W: Tensor, strides: list[int]) -> bool:
+def slow_in_bfloat16(X: Tensor, W: Tensor, strides: list[int], dilations: list[int], group: int) -> bool:
     """Whether autocast would take a depthwise convolution whose gradient has no fast bfloat16 kernel.
 
-    With strides, or kernels of 5 and more, it takes two to ten times as long as in float32 on the CPU (torch 2.13).
+    With strides, dilations or kernels over 3 it takes two to ten times as long as in float32 on the CPU (torch
+    2.13); without a gradient bfloat16 is the faster.
     """
-    if X.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+    if X.device.type != "cpu" or X.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
         return False
-    if torch.get_autocast_dtype("cpu") != torch.bfloat16 or X.dtype == torch.float64:
+    if torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return False
-    depthwise = W.shape[1] == 1 and len(W) == X.shape[1]
-    return depthwise and (max(strides) > 1 or max(W.shape[2:]) > 3)
+    learns = torch.is_grad_enabled() and (X.requires_grad or W.requires_grad)
+    depthwise = group > 1 and W.shape[1] == 1
+    return learns and depthwise and (max(*strides, *dilations) > 1 or max(W.shape[2:]) > 3)
 
 
 def conv_transpose(

@@ -7,6 +7,7 @@ drown in the rounding of its squares.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,8 @@ class Equations:
         means = diagonal.mean(1, keepdims=True)
         damping = ridge * np.where(means > 0, means, 1.0)
         diagonal += damping
-        return Equations(prior, tuple(map(solver_of, square)), damping[:, :, None], intercept)
+        solvers = tuple(map(solver_of, square, prior[0]))
+        return Equations(prior, solvers, damping[:, :, None], intercept)
 
     def solve(self, gram: Gram) -> Solution:
         """From sums over the same rows and some y."""
@@ -194,24 +196,22 @@ class Equations:
         return found, y - np.einsum("gk,gkm->gm", x, found)
 
 
-def solver_of(square: Floats) -> Callable[[Floats], Floats]:
-    """For right sides (K, M) of a damped Gram matrix.
+def solver_of(square: Floats, prior: Floats) -> Callable[[Floats], Floats]:
+    """For right sides (K, M) of a damped Gram matrix (K, K).
 
     Products in single precision can leave it indefinite where the damping is small. Where it is singular, the
-    least solution.
+    solution nearest to the prior (K, M).
     """
     try:
         factor = cho_factor(square, lower=True, check_finite=False)
     except LinAlgError:
-        factor = None
+        return partial(solve_by_elimination, square, prior)
+    return partial(cho_solve, factor, check_finite=False)
 
-    def solve(right: Floats) -> Floats:
-        if factor is not None:
-            found: Floats = cho_solve(factor, right, check_finite=False)
-            return found
-        try:
-            return np.linalg.solve(square, right).astype(np.float64)
-        except LinAlgError:
-            return np.linalg.lstsq(square, right, rcond=None)[0].astype(np.float64)
 
-    return solve
+def solve_by_elimination(square: Floats, prior: Floats, right: Floats) -> Floats:
+    try:
+        return np.linalg.solve(square, right).astype(np.float64)
+    except LinAlgError:
+        rest = right - square @ prior
+        return prior + np.linalg.lstsq(square, rest, rcond=None)[0].astype(np.float64)

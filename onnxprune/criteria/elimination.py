@@ -27,8 +27,9 @@ def inverse_of(matrix: Floats) -> Floats:
         inverse, failed = dpotri(root, lower=True, overwrite_c=True)
     if failed:
         return np.linalg.inv(matrix).astype(np.float64)
-    lower: Floats = np.tril(inverse)
-    return lower + np.tril(lower, -1).T
+    inverse += np.tril(inverse, -1).T  # LAPACK leaves zeros there
+    symmetric: Floats = inverse.T
+    return symmetric
 
 
 class Block:
@@ -117,7 +118,7 @@ def eliminate(readers: Sequence[Sequence[Block]], channels: int) -> Floats:
     while len(alive):
         costs: Any = sum((block.costs(alive) for block in blocks), np.zeros(len(alive)))
         going = np.argsort(costs, kind="stable")[:at_once]
-        scores[alive[going]] = np.maximum.accumulate(np.maximum(costs[going], reached))
+        scores[alive[going]] = np.fmax.accumulate(np.fmax(costs[going], reached))
         reached = float(scores[alive[going[-1]]])
         for block in blocks:
             block.remove(alive[going])

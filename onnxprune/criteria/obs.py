@@ -36,9 +36,9 @@ class Reader:
     Attributes:
         cut: Where it reads.
         form: As a product.
-        weight: (g, K, M), changed by eliminations.
+        weight: (g, K, M).
         owner, channel: (g, K) group and index in it of each column; -1: none.
-        inverse: (g, K, K) of the damped Gram matrix; changed by eliminations.
+        inverse: (g, K, K) of the damped Gram matrix.
         scale: Variance of its output.
     """
 
@@ -170,8 +170,10 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
         reader.scale = max(float((reader.weight * (matrix @ reader.weight)).sum()), TINY)
         diagonal = np.einsum("gkk->gk", matrix).mean(1)
         damping = RIDGE * np.where(diagonal > 0, diagonal, 1.0)
-        damped = matrix + damping[:, None, None] * np.eye(matrix.shape[1])
-        reader.inverse = np.stack([inverse_of(one) for one in damped])
+        np.einsum("gkk->gk", matrix)[:] += damping[:, None]
+        for g in range(len(matrix)):
+            matrix[g] = inverse_of(matrix[g])
+        reader.inverse = matrix
 
 
 TINY = float(np.finfo(np.float64).tiny)

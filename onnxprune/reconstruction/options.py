@@ -21,8 +21,8 @@ class ReconstructOptions:
         downstream: Refit contractions that lost no input too, where what they read has changed.
         passes: Of fitting anew what a Relu lets through; 0: none.
         rows: Of each fit, about; so many positions of each sample are drawn, and 32 a column at least.
-        columns: Widest product that is solved; above it only the bias is shifted. Bounds the memory: 3 times
-            columns^2 * 8 bytes.
+        columns: Widest product that is solved; above it only the bias is shifted. Bounds the memory: some 6
+            times columns^2 * 8 bytes.
         portion_bytes: Of the columns of one run, about.
         seed: Of the draw of positions.
     """

@@ -99,7 +99,9 @@ class Inputs:
     @property
     def calibrating(self) -> str:
         """On how many, in words."""
-        return f"{self.calibration.count or self.options.evaluate.calibration_rows} samples"
+        count = self.calibration.count
+        rows = f"at most {self.options.evaluate.calibration_rows}" if count is None else count
+        return f"{rows} samples"
 
 
 def open_all(options: SearchOptions, table: LatencyTable | None = None, *, progress: Step = ignore) -> Opened:

@@ -74,6 +74,15 @@ def test_columns_that_depend_on_each_other_are_solved_too() -> None:
     assert gram.relative_error(*found) < 1e-6
 
 
+def test_where_nothing_is_damped_a_dead_column_keeps_its_weight() -> None:
+    x = np.concatenate([RNG.standard_normal((1, 100, 3)), np.zeros((1, 100, 1))], 2)
+    gram = gram_of(x, x @ RNG.standard_normal((4, 2)), 2)
+    prior = RNG.standard_normal((1, 4, 2)), np.zeros((1, 2))
+    weight, bias = Equations.of(gram, prior, ridge=0.0, intercept=True).solve(gram)
+    assert gram.relative_error(weight, bias) < 1e-9
+    np.testing.assert_allclose(weight[0, 3], prior[0][0, 3])
+
+
 def test_the_order_of_portions_and_their_number_do_not_matter() -> None:
     x, y = RNG.standard_normal((1, 64, 3)) * [1, 10, 100] + 50, RNG.standard_normal((1, 64, 2))
     one, many = (gram_of(x, y, n).whole() for n in (1, 9))
@@ -92,4 +101,4 @@ def test_targets_are_added_anew_for_the_same_rows() -> None:
 
 def test_a_matrix_that_rounding_left_indefinite_is_solved() -> None:
     square, right = np.array([[1.0, 2.0], [2.0, 1.0]]), RNG.standard_normal((2, 3))
-    np.testing.assert_allclose(square @ solver_of(square)(right), right)
+    np.testing.assert_allclose(square @ solver_of(square, np.zeros((2, 3)))(right), right)
