@@ -43,8 +43,8 @@ def conv(
 def slow_in_bfloat16(X: Tensor, W: Tensor, strides: list[int], dilations: list[int], group: int) -> bool:
     """Whether autocast would take a depthwise convolution whose gradient has no fast bfloat16 kernel.
 
-    With strides, dilations or kernels over 3 it takes two to ten times as long as in float32 on the CPU (torch
-    2.13); without a gradient bfloat16 is the faster.
+    With strides, dilations or kernels over 3 it takes two to ten times as long as in float32 on the CPU
+    (torch 2.13); without a gradient bfloat16 is the faster.
     """
     if X.device.type != "cpu" or X.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
         return False
