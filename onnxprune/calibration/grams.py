@@ -176,24 +176,27 @@ class Equations:
     def of(gram: Gram, prior: Solution, *, ridge: float, intercept: bool) -> "Equations":
         """From sums over the rows; those over y are not looked at."""
         square = (gram.centred() if intercept else gram.whole()).xx
-        diagonal = np.einsum("gkk->gk", square)
-        means = diagonal.mean(1, keepdims=True)
-        damping = ridge * np.where(means > 0, means, 1.0)
-        diagonal += damping
-        solvers = tuple(map(solver_of, square, prior[0]))
-        return Equations(prior, solvers, damping[:, :, None], intercept)
+        damping = damp(square, ridge)[:, None, None]
+        return Equations(prior, tuple(map(solver_of, square, prior[0])), damping, intercept)
 
     def solve(self, gram: Gram) -> Solution:
         """From sums over the same rows and some y."""
         count, (weight, bias) = max(1, gram.count), self.prior
-        between = gram.x[:, :, None] * gram.y[:, None, :] / count
-        right = gram.xy - between if self.intercept else gram.less(bias).xy
-        right += self.damping * weight
-        found = np.stack([solve(one) for solve, one in zip(self.solvers, right, strict=True)])
-        if not self.intercept:
-            return found, bias
         x, y = gram.x / count + gram.at_x, gram.y / count + gram.at_y
-        return found, y - np.einsum("gk,gkm->gm", x, found)
+        right = gram.xy - gram.x[:, :, None] * gram.y[:, None, :] / count + self.damping * weight
+        if not self.intercept:
+            right += count * x[:, :, None] * (y - bias)[:, None, :]
+        found = np.stack([solve(one) for solve, one in zip(self.solvers, right, strict=True)])
+        return found, y - np.einsum("gk,gkm->gm", x, found) if self.intercept else bias
+
+
+def damp(square: Floats, ridge: float) -> Floats:
+    """Add a share of their mean diagonal to Gram matrices (..., K, K), in place; what was added (...)."""
+    diagonal = np.einsum("...kk->...k", square)
+    means = diagonal.mean(-1)
+    damping: Floats = ridge * np.where(means > 0, means, 1.0)
+    diagonal += damping[..., None]
+    return damping
 
 
 def solver_of(square: Floats, prior: Floats) -> Callable[[Floats], Floats]:

@@ -42,6 +42,8 @@ class Block:
         weight: (K, M).
         base: (K, K); the inverse is base - L L^T.
         own: (channels, k, k) of the inverse; the identity where a channel is gone.
+        gone: (channels,) which are.
+        room, waiting: (K, n) and how many columns of it are L.
     """
 
     def __init__(self, weight: Floats, inverse: Floats, columns: Ints, scale: float) -> None:
@@ -58,16 +60,11 @@ class Block:
         self.scale, self.width = scale, columns.shape[1]
         self.channels = np.arange(len(columns))
         self.weight, self.base = weight[order], inverse[np.ix_(order, order)]
-        at = self.places(self.channels)
+        at = np.arange(columns.size).reshape(columns.shape)
         self.own = self.base[at[:, :, None], at[:, None, :]]
         self.gone = np.zeros(len(columns), bool)
         self.room: Floats = np.zeros((len(order), WAITING))
         self.waiting = 0
-
-    def places(self, channels: Ints) -> Ints:
-        """(n, k) rows of channels that are not gone."""
-        found: Ints = np.searchsorted(self.channels, channels)[:, None] * self.width + np.arange(self.width)
-        return found
 
     def of_channels(self, rows: Floats) -> Floats:
         """(channels, k, n) the rows of channels in (K, n)."""
@@ -84,7 +81,7 @@ class Block:
         if self.waiting + len(channels) * self.width > self.room.shape[1]:
             self.settle(len(channels) * self.width)
         places = np.searchsorted(self.channels, channels)
-        at = self.places(channels).ravel()
+        at = (places[:, None] * self.width + np.arange(self.width)).ravel()
         waiting = self.room[:, : self.waiting]
         side = self.base[at].T - waiting @ waiting[at].T  # A_:k
         root = np.linalg.cholesky(side[at])

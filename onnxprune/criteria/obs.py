@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxprune.calibration.cuts import prunable_cuts, value_of
 from onnxprune.calibration.feeds import portions
 from onnxprune.calibration.forms import Form, NoForm, form_of
-from onnxprune.calibration.grams import Gram, not_finite
+from onnxprune.calibration.grams import Gram, damp, not_finite
 from onnxprune.calibration.probe import collect
 from onnxprune.calibration.stored import readable
 from onnxprune.calibration.walks import Shelf, Walk, shelf_of
@@ -168,9 +168,7 @@ def gather_some(groups: Groups, readers: Sequence[Reader], inputs: Shelf) -> Non
             raise not_finite(graph.nodes[reader.cut.edge.node].name)
         matrix = gram.centred().xx / max(1, gram.count)
         reader.scale = max(float((reader.weight * (matrix @ reader.weight)).sum()), TINY)
-        diagonal = np.einsum("gkk->gk", matrix).mean(1)
-        damping = RIDGE * np.where(diagonal > 0, diagonal, 1.0)
-        np.einsum("gkk->gk", matrix)[:] += damping[:, None]
+        damp(matrix, RIDGE)
         for g in range(len(matrix)):
             matrix[g] = inverse_of(matrix[g])
         reader.inverse = matrix

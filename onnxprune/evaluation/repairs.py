@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from onnxprune.calibration.grams import damp
 from onnxprune.evaluation.grams import Grams, Sums
 from onnxprune.evaluation.readers import Reader, find_readers
 from onnxprune.groups import Groups
@@ -182,9 +183,7 @@ def correction(square: Floats, missing: Floats, *, ridge: float) -> tuple[Floats
         missing: (S, M) mean products of those that stay and what the others gave.
         ridge: Damping, as a share of the mean diagonal.
     """
-    level = float(np.diagonal(square).mean())
-    damping = ridge * (level if level > 0 else 1.0)
-    square.reshape(-1)[:: len(square) + 1] += damping
+    damping = damp(square, ridge)
     try:
         factor = cho_factor(square, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:

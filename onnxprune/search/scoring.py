@@ -26,6 +26,7 @@ from onnxprune.evaluation import (
 from onnxprune.masks import Masks
 from onnxprune.search.history import History, Scored, unpack
 from onnxprune.search.inputs import CALIBRATION_BATCH, Inputs
+from onnxprune.search.listener import unheard
 
 RECENT = 64  # episodes whose median a candidate must be able to reach
 ENOUGH = 16  # of them, before any is given up
@@ -86,8 +87,8 @@ class Bench:
     grams: Path | None
 
     @staticmethod
-    def of(inputs: Inputs, folder: Path) -> "Bench":
-        """With the sums gathered, or those of an earlier start.
+    def of(inputs: Inputs, folder: Path, note: Callable[[str], None] = unheard) -> "Bench":
+        """With the sums gathered, or those of an earlier start; `note` is told before.
 
         Raises:
             DataError, ModelError: The calibration samples do not fit the model, or it does not run.
@@ -95,6 +96,7 @@ class Bench:
         """
         if inputs.options.evaluate.repair == "none":
             return Bench(inputs, folder, None)
+        note(f"[calibration] {inputs.calibrating}, to repair candidates from")
         batches = inputs.calibration.batches(CALIBRATION_BATCH)
         return Bench(inputs, folder, gram_file(inputs.groups, (b.inputs for b in batches), folder))
 

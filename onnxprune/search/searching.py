@@ -218,9 +218,7 @@ def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
     listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {asked.constraints}")
     if inputs.metric.unused:
         listener.warn(inputs.metric.unused)
-    if inputs.options.evaluate.repair != "none":
-        listener.note(f"[calibration] {inputs.calibrating}, to repair candidates from")
-    bench = Bench.of(inputs, scratch)
+    bench = Bench.of(inputs, scratch, listener.note)
     problem = replace(asked, explained=bench.explained())
     with bench.pool(inputs.reward) as pool:
         score = score_by(pool)
