@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.calibration.feeds import Feed
-from onnxprune.calibration.walks import Shelf
 from onnxprune.data import Batch
 from onnxprune.errors import DataError, RuntimeProblem
 from onnxprune.evaluation.grams import DEFAULT, GramOptions, Grams, Sums, gather_from, inputs_of
@@ -55,10 +54,10 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def key_of(groups: Groups, inputs: Shelf, options: GramOptions) -> str:
-    """sha256 of all that the sums follow from: the model, which groups may go, the inputs, the options."""
+def key_of(groups: Groups, inputs: Iterable[Feed], asked: object) -> str:
+    """sha256 of all that is computed from: the model, which groups may go, the inputs, what is asked."""
     free = [group.name for group in groups.prunable]
-    digest = sha256(f"{FORMAT} {model_hash(groups.graph)} {free} {options}".encode())
+    digest = sha256(f"{FORMAT} {model_hash(groups.graph)} {free} {asked}".encode())
     rows: dict[str, Any] = {}  # of each input, however they are divided
     for feed in inputs:
         for name, array in feed.items():

@@ -38,6 +38,7 @@ from onnxprune.search.agents import (
     prior_of,
     require_known,
 )
+from onnxprune.search.kept_scores import Scorer
 from onnxprune.search.listener import unheard
 from onnxprune.search.options import SCHEMA, ChannelSettings, SearchOptions
 from onnxprune.target import Constraints, parse_min_keep, parse_target, resolve_align, settle
@@ -214,12 +215,15 @@ def identity(options: SearchOptions, groups: Groups) -> dict[str, Any]:
     return {"model": model_hash(groups.graph), "data": data_hash(options.data), "init_policy": policy}
 
 
-def make_problem(inputs: Inputs, note: Callable[[str], None] = unheard) -> Problem:
+def make_problem(
+    inputs: Inputs, note: Callable[[str], None] = unheard, folder: Path | None = None
+) -> Problem:
     """What the agent is asked, its constraints settled for the target.
 
     Args:
         inputs: Of the search.
         note: Told of scores that take a while, before.
+        folder: Where scores by samples are kept, and taken from.
 
     Raises:
         TargetError: E701, no masks meet the target; states the reachable minimum.
@@ -227,12 +231,15 @@ def make_problem(inputs: Inputs, note: Callable[[str], None] = unheard) -> Probl
     options, groups = inputs.options, inputs.groups
     target, cost_model = prune_options(options).target, inputs.cost_model
 
+    def begun(criterion: str) -> None:
+        note(f"[scores] {criterion}, from {inputs.calibrating}")
+
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
-        if CRITERIA[criterion].needs_data:
-            note(f"[scores] {criterion}, from {inputs.calibrating}")
-        feeds = inputs.calibration.batches(CALIBRATION_BATCH)
-        return dict(score(groups, criterion, feeds=feeds, seed=options.seed))
+        if not CRITERIA[criterion].needs_data:
+            return score(groups, criterion, seed=options.seed)
+        scorer = Scorer(groups, inputs.calibration, CALIBRATION_BATCH, options.seed, folder, begun)
+        return scorer.scores(criterion)
 
     return Problem(
         cost_model,

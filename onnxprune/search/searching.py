@@ -148,7 +148,13 @@ def options_of(run: RunFolder) -> SearchOptions:
     return SCHEMA.make(SCHEMA.restored(run.record["options"]))
 
 
-def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened | None = None) -> None:
+def search(
+    run: RunFolder,
+    listener: Listener | None = None,
+    *,
+    opened: Opened | None = None,
+    kept: Path | None = None,
+) -> None:
     """Search until all is evaluated; the masks lie in the folder, in place.
 
         run = start(SearchOptions("model.onnx", "val.npz", ("macs=50%",)), Path("runs/a"), [])
@@ -158,6 +164,8 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
         run: From `start` or `resume`.
         listener: Who is told.
         opened: The model and the samples, where they are open already; the caller has told of them.
+        kept: Folder of sums and scores that several searches share, each by the name of what it follows
+            from; None: the run has its own, removed at the end.
 
     Raises:
         UsageError: E208, the model or the samples are not those that the run was made for.
@@ -178,7 +186,9 @@ def search(run: RunFolder, listener: Listener | None = None, *, opened: Opened |
         SCHEMA.write(run.path / CONFIG, options)
         if given is None:
             tell_of(opened, listener)
-        carry_out(run, inputs, listener)
+        scratch = run.path / FOLDER / SCRATCH
+        carry_out(run, inputs, kept or scratch, listener)
+        clear([scratch])
 
 
 def tell_of(opened: Opened, listener: Listener) -> None:
@@ -212,13 +222,13 @@ def recording(run: RunFolder, listener: Listener) -> Listener:
     )
 
 
-def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
-    """Loop, select, write."""
-    asked, scratch = make_problem(inputs, listener.note), run.path / FOLDER / SCRATCH
+def carry_out(run: RunFolder, inputs: Inputs, kept: Path, listener: Listener) -> None:
+    """Loop, select, write; sums and scores lie in the folder `kept`."""
+    asked = make_problem(inputs, listener.note, kept)
     listener.note(f"[model] prunable groups: {len(inputs.groups.prunable)}; {asked.constraints}")
     if inputs.metric.unused:
         listener.warn(inputs.metric.unused)
-    bench = Bench.of(inputs, scratch, listener.note)
+    bench = Bench.of(inputs, kept, listener.note)
     problem = replace(asked, explained=bench.explained())
     with bench.pool(inputs.reward) as pool:
         score = score_by(pool)
@@ -230,7 +240,6 @@ def carry_out(run: RunFolder, inputs: Inputs, listener: Listener) -> None:
         finally:
             listener.saving(False)
         finish(run, bench, loop, originals)
-    clear([scratch])
 
 
 def make_loop(

@@ -19,7 +19,7 @@ from onnxprune.study.options import StudyOptions
 
 CONTROL = "uniform-l1"  # what every agent is compared with, and the only one that is always trained
 CONTROL_AGENT = "one-shot:criteria=l1,allocations=uniform"
-SEARCHES, MODELS, TABLES = "searches", "models", "latency"  # folders
+SEARCHES, MODELS, TABLES, SUMS = "searches", "models", "latency", "sums"  # folders
 
 
 @dataclass(frozen=True)

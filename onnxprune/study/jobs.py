@@ -1,10 +1,11 @@
 """Many pieces of work, each once: here one after the other, or in other processes side by side."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 
 from onnxprune.evaluation.workers import Workers, waiting_for
-from onnxprune.runs.folder import RunFolder
+from onnxprune.runs.folder import RunFolder, clear
 from onnxprune.study.listener import Listener
 from onnxprune.study.working import DONE, FAILED, KEPT, Ear, Job, Outcome, work
 
@@ -29,6 +30,7 @@ def do_all(run: RunFolder, jobs: Sequence[Job], listener: Listener, *, workers: 
     """
     todo = [job for job in jobs if not finished(run, job)]
     done = len(jobs) - len(todo)
+    sharing = Counter(job.sums for job in todo)
     listener.step(done, len(jobs))
     for job, outcome in side_by_side(todo, workers) if workers > 1 else in_turn(todo, listener):
         run.set_box(
@@ -40,6 +42,9 @@ def do_all(run: RunFolder, jobs: Sequence[Job], listener: Listener, *, workers: 
             outputs=run.hashes(job.writes),
         )
         done += 1
+        sharing[job.sums] -= 1
+        if not sharing[job.sums]:
+            clear([job.sums])
         tell(job, outcome, listener)
         listener.step(done, len(jobs))
 

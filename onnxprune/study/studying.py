@@ -21,7 +21,7 @@ from onnxprune.runs.folder import (
 from onnxprune.runs.opening import check_new, make_run, open_run
 from onnxprune.runs.replaced import let_go
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
-from onnxprune.study.cells import MODELS, SEARCHES, TABLES, cells_of, rows_of
+from onnxprune.study.cells import MODELS, SEARCHES, SUMS, TABLES, cells_of, rows_of
 from onnxprune.study.checking import check_study, identity, located
 from onnxprune.study.jobs import do_all
 from onnxprune.study.listener import Listener
@@ -30,7 +30,7 @@ from onnxprune.study.records import case_of, chosen_agents, judged_by, record_of
 from onnxprune.study.results import REPORT, RESULT, TABLE, write_results
 from onnxprune.study.working import DONE, Job, table_file
 
-OURS = (CONFIG, LOG, RESULT, REPORT, TABLE, TABLES, SEARCHES, MODELS)
+OURS = (CONFIG, LOG, RESULT, REPORT, TABLE, TABLES, SUMS, SEARCHES, MODELS)
 
 
 def start(
@@ -123,6 +123,7 @@ def study(run: RunFolder, listener: Listener | None = None, *, workers: int = 1)
         cells = cells_of(options)
         jobs = [Job(SEARCHES, cell, options, run.path, run.record["argv"]) for cell in cells]
         do_all(run, jobs, listener, workers=workers)
+        clear([run.path / SUMS])
         records = [record_of(run, cell) for cell in cells]
         chosen = chosen_agents(records, options, judged_by(run, cells).sign)
         done = [job for job, record in zip(jobs, records, strict=True) if record.state == DONE]

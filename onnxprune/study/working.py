@@ -19,7 +19,7 @@ from onnxprune.search import start as start_search
 from onnxprune.search.inputs import open_all
 from onnxprune.search.listener import never, unheard
 from onnxprune.search.options import SCHEMA as SEARCH_SCHEMA
-from onnxprune.study.cells import MODELS, SEARCHES, TABLES, Cell, Row
+from onnxprune.study.cells import MODELS, SEARCHES, SUMS, TABLES, Cell, Row, named
 from onnxprune.study.options import StudyOptions
 from onnxprune.target import parse_target
 
@@ -53,6 +53,11 @@ class Job:
     def name(self) -> str:
         """Of its folder in the study."""
         return f"{self.kind}/{self.cell.name}"
+
+    @property
+    def sums(self) -> Path:
+        """Folder of what the searches on one model from one seed share: sums and scores."""
+        return self.study / SUMS / named(self.cell.row.stem, f"s{self.cell.seed}")
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ def search_cell(job: Job, ear: Ear) -> None:
     else:  # killed before it was a run
         clear([folder] if folder.exists() else [])
         run = start_search(asked, folder, job.argv, opened=open_all(asked, table_of(job, asked)))
-    search(run, SearchListener(stop=ear.stop, saving=ear.saving))
+    search(run, SearchListener(stop=ear.stop, saving=ear.saving), kept=job.sums)
 
 
 def table_of(job: Job, asked: SearchOptions) -> LatencyTable | None:

@@ -208,6 +208,18 @@ def test_it_goes_on_bit_for_bit_from_its_state(variant: str, small_world: World,
         assert all(torch.equal(weight, twin[part]) for part, weight in network.state_dict().items())
 
 
+def test_known_masks_are_not_proposed_again_but_as_published(small_world: World) -> None:
+    """With little noise and nothing learnt a policy gives few walks; noise grows until another comes."""
+    still = {"noise": 0.02, "warm_up": 0, "actor_rate": 1e-12}
+    different = {}
+    for tries in (1, 16):
+        run = search(agent_of(small_world, tries=tries, **still), small_world, evaluations=32)
+        different[tries] = len({masks_hash(masks) for masks in run.masks})
+    assert different[1] < 8
+    assert different[16] > 24, different
+    assert agent_of(small_world, variant="paper").options.tries == 1
+
+
 def test_failed_outcomes_are_survived(small_world: World) -> None:
     agent = agent_of(small_world)
     assert len(search(agent, small_world, evaluations=64, fails=frozenset(range(40))).flat) == 64

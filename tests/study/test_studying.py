@@ -3,21 +3,24 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from onnxprune.errors import DataError, OnnxPruneError, UsageError
+from onnxprune.evaluation import files
 from onnxprune.groups import find_groups
 from onnxprune.masks import load_masks, masks_hash
 from onnxprune.onnx_file import load_graph
-from onnxprune.search import SearchOptions, search
+from onnxprune.search import SearchOptions, kept_scores, search
 from onnxprune.search import start as start_search
 from onnxprune.search.options import ChannelSettings, EvaluateSettings
 from onnxprune.study import Listener, RunFolder, resume, start, study, summary_of, working
-from onnxprune.study.cells import CONTROL, cells_of
+from onnxprune.study.cells import CONTROL, SUMS, cells_of
 from onnxprune.study.records import Judged, judged_by, record_of
 from onnxprune.study.studying import options_of
 from tests.study.conftest import AGENTS, killed, options
@@ -78,6 +81,28 @@ def test_a_search_of_a_study_is_that_of_the_command(made: Path, whole: RunFolder
     (folder,) = (whole.path / "searches").glob("*annealing_s1")
     own, alone = (load_masks(path / "masks.json", groups) for path in (folder, tmp_path / "alone"))
     assert masks_hash(own) == masks_hash(alone)
+
+
+def test_searches_from_one_seed_share_sums_and_scores(
+    material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is computed once for both agents of a seed, and nothing of it stays."""
+    computed, there = {"sums": 0, "scores": 0}, []
+
+    def counting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **others: Any) -> Any:
+            computed[name] += 1
+            return real(*args, **others)
+
+        return counted
+
+    monkeypatch.setattr(files, "gather_from", counting("sums", files.gather_from))
+    monkeypatch.setattr(kept_scores, "score", counting("scores", kept_scores.score))
+    run = start(options(material), material / "run", [])
+    study(run, Listener(step=lambda *_: there.append(len(list((run.path / SUMS).glob("*"))))))
+    assert computed == {"sums": 2, "scores": 2}
+    assert max(there) == 1
+    assert not (run.path / SUMS).exists()
 
 
 def test_the_best_by_the_selection_split_and_the_control_are_trained_by_one_schedule(

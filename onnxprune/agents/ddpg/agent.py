@@ -16,11 +16,12 @@ from onnxprune.agents.ddpg.options import DdpgOptions
 from onnxprune.agents.ddpg.rewards import MovingAverage, leading, ranked_gains, reward_of
 from onnxprune.agents.space import Space
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State, ordered_by
-from onnxprune.masks import Masks
+from onnxprune.masks import Masks, masks_hash
 
 Singles = NDArray[np.float32]
 Choose = Callable[[Singles], float]  # state (S,) -> keep ratio
 HELD = 100  # episodes
+WIDER = 1.2  # factor of the noise from one try of an episode to the next
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class DdpgAgent(Agent):
             torch.manual_seed(problem.seed)
             self.ddpg = Ddpg(self.build(), options)
         self.walks: list[Walk] = []
+        self.met: set[str] = set()  # hashes of masks
         self.told = 0
 
     @property
@@ -83,9 +85,22 @@ class DdpgAgent(Agent):
         notes = []
         for episode in range(self.told, self.told + count):
             deviation = self.course.at(episode)
-            self.walks.append(self.walk(self.explorer(deviation)))
+            self.walks.append(self.new_walk(deviation))
             notes.append("warm-up" if deviation is None else "sampled")
         return [Candidate(walk.masks, note) for walk, note in zip(self.walks, notes, strict=True)]
+
+    def new_walk(self, deviation: float | None) -> Walk:
+        """An episode; where it ends in masks that were met before, another with wider noise, a few times.
+
+        Evaluations are what is scarce: known masks would cost one and tell nothing.
+        """
+        for attempt in range(self.options.tries):
+            walk = self.walk(self.explorer(deviation and deviation * WIDER**attempt))
+            key = masks_hash(walk.masks)
+            if key not in self.met:
+                break
+        self.met.add(key)
+        return walk
 
     def explorer(self, deviation: float | None) -> Choose:
         """Actions drawn evenly, or about those of the policy."""
@@ -132,6 +147,7 @@ class DdpgAgent(Agent):
                 "memory": self.memory.state(),
                 "average": self.average.value,
                 "rng": self.rng.bit_generator.state,
+                "met": sorted(self.met),
                 "told": self.told,
             }
         )
@@ -143,4 +159,5 @@ class DdpgAgent(Agent):
         self.memory.restore(copied["memory"])
         self.average.value = copied["average"]
         self.rng.bit_generator.state = copied["rng"]
+        self.met = set(copied["met"])
         self.told = int(copied["told"])

@@ -35,6 +35,7 @@ class DdpgOptions:
         noise_end: Share of the noise that is left at the last evaluation.
         warm_up: Episodes with random actions; below 1 a share of all evaluations, from 1 on a number.
         least_ratio: Smallest keep ratio that is drawn in the warm-up.
+        tries: Walks of an episode, until one ends in masks that were not met before; 1: as published.
     """
 
     variant: Literal["fixed", "paper"] = "fixed"
@@ -55,6 +56,7 @@ class DdpgOptions:
     noise_end: float = 0.3
     warm_up: float = 0.125
     least_ratio: float = 0.2
+    tries: int = 16
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
@@ -62,7 +64,8 @@ class DdpgOptions:
             if kinds := get_args(hint):
                 require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
         require_known_criterion(self.criterion)
-        require(min(self.hidden, self.batch, self.updates) >= 1, "hidden, batch and updates are at least 1")
+        counts = (self.hidden, self.batch, self.updates, self.tries)
+        require(min(counts) >= 1, "hidden, batch, updates and tries are at least 1")
         require(self.memory >= 0 and self.warm_up >= 0, "memory and warm_up are not below 0")
         require(min(self.actor_rate, self.critic_rate) > 0, "rates are above 0")
         require(0 < self.soft <= 1 and 0 < self.average_rate <= 1, "soft and average_rate lie in (0, 1]")
@@ -79,6 +82,7 @@ PAPER: Mapping[str, Any] = {
     "actor_rate": 1e-4,
     "noise": 0.5,
     "noise_decay": 0.95,
+    "tries": 1,
 }
 
 

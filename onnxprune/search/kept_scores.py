@@ -1,0 +1,72 @@
+"""Scores of criteria by the calibration samples: computed once, kept in a file beside the sums."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onnxprune.calibration.feeds import Feed
+from onnxprune.criteria import Scores, score
+from onnxprune.data import Batch, Samples
+from onnxprune.evaluation.files import UNREADABLE, key_of, mapped, write_arrays
+from onnxprune.groups import Groups
+
+LABELS = "labels of the samples"  # beside their inputs
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores by the same samples.
+
+    Attributes:
+        groups: Of the original.
+        samples: To calibrate on.
+        batch: Samples of a batch.
+        seed: For criteria that draw.
+        folder: Where scores are kept; None: they are not.
+        note: Called with the criterion before it is computed.
+    """
+
+    groups: Groups
+    samples: Samples
+    batch: int
+    seed: int
+    folder: Path | None
+    note: Callable[[str], None]
+
+    def scores(self, criterion: str) -> Scores:
+        """By group name: those that are kept for this model and these samples, else computed.
+
+        Raises:
+            OnnxPruneError: As `score`.
+            RuntimeProblem: E605, the disk is full.
+        """
+        path = None if self.folder is None else self.folder / self.name(criterion)
+        found = None if path is None else load(path)
+        if found is None:
+            self.note(criterion)
+            found = score(self.groups, criterion, feeds=self.samples.batches(self.batch), seed=self.seed)
+            if path is not None:
+                write_arrays(path, found)
+        return found
+
+    def name(self, criterion: str) -> str:
+        """Of the file, by all that the scores follow from."""
+        channels = [group.channels for group in self.groups.prunable]
+        rows = map(with_labels, self.samples.batches(self.batch))
+        key = key_of(self.groups, rows, f"{criterion} {channels} {self.seed}")
+        return f"scores-{criterion}-{key[:16]}.npz"
+
+
+def with_labels(batch: Batch) -> Feed:
+    """Inputs and labels: criteria that ask for gradients look at both."""
+    return batch.inputs if batch.labels is None else {**batch.inputs, LABELS: batch.labels}
+
+
+def load(path: Path) -> Scores | None:
+    """None where there is no such file, or it is damaged."""
+    try:
+        return {name: np.array(array) for name, array in mapped(path).items()}
+    except UNREADABLE:
+        return None
