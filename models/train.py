@@ -17,6 +17,7 @@ import click
 import torch
 
 from onnxprune.data.cifar import Cifar10, read_cifar10, split_search
+from onnxprune.distillation.precision import choose_precision
 from onnxprune.models.batches import as_part
 from onnxprune.models.console import Command
 from onnxprune.models.recipe import Recipe
@@ -76,6 +77,11 @@ def train_and_test(
     return card
 
 
+def in_bf16(given: bool | None, device: torch.device) -> bool:
+    """As asked for; else where the device has it in hardware: emulated it takes ten times as long."""
+    return choose_precision("auto", device) == "bf16" if given is None else given
+
+
 class Options(TypedDict):
     """The options of the command, as click hands them over."""
 
@@ -85,7 +91,7 @@ class Options(TypedDict):
     epochs: int
     lr: float
     seed: int
-    bf16: bool
+    bf16: bool | None
     compiled: bool
     threads: int
 
@@ -97,25 +103,26 @@ class Options(TypedDict):
 @click.option("--epochs", default=Recipe.epochs, show_default=True)
 @click.option("--lr", default=Recipe.lr, show_default=True, help="Its peak, after the warm-up.")
 @click.option("--seed", default=Recipe.seed, show_default=True)
-@click.option("--bf16/--no-bf16", default=Recipe.bf16, show_default=True)
+@click.option("--bf16/--no-bf16", default=None, help="By itself, bf16 where the device has it in hardware.")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True)
 @click.option("--threads", default=0, help="Threads of torch on the CPU; 0 leaves its default.")
 def main(**options: Unpack[Options]) -> None:
     """Train NETWORK on CIFAR-10; run again to continue after an interruption."""
     if options["threads"]:
         torch.set_num_threads(options["threads"])
+    setup = default_setup()
     recipe = Recipe(
         options["network"],
         epochs=options["epochs"],
         lr=options["lr"],
         seed=options["seed"],
-        bf16=options["bf16"],
+        bf16=in_bf16(options["bf16"], setup.device),
     )
     card = train_and_test(
         recipe,
         read_cifar10(options["data"]),
         options["out"],
-        setup=Setup(default_setup().device, compiled=options["compiled"]),
+        setup=Setup(setup.device, compiled=options["compiled"]),
         report=lambda row: click.echo(json.dumps(row)),
     )
     click.echo(json.dumps(card))

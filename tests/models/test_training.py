@@ -11,6 +11,7 @@ from torch import nn
 
 from onnxprune.data.cifar import Cifar10
 from onnxprune.errors import UsageError
+from onnxprune.models import train as training
 from onnxprune.models.batches import PAD, Part, augment, batches
 from onnxprune.models.recipe import Recipe, learning_rate, make_optimizer
 from onnxprune.models.train import main, train_and_test
@@ -127,7 +128,14 @@ def test_a_run_of_another_recipe_is_not_continued(data, tmp_path) -> None:
         train_and_test(Recipe("tiny", epochs=1, seed=1), data, tmp_path, setup=PLAIN, report=ignore)
 
 
-def test_the_command_trains_in_bfloat16_and_writes_its_card(data, tmp_path) -> None:
+@pytest.mark.parametrize("fast", ["bf16", "fp32", "fp16"])
+def test_bfloat16_is_taken_where_it_is_asked_for_or_fast(fast: str, monkeypatch) -> None:
+    monkeypatch.setattr(training, "choose_precision", lambda *_: fast)
+    cpu = torch.device("cpu")
+    assert [training.in_bf16(given, cpu) for given in (None, True, False)] == [fast == "bf16", True, False]
+
+
+def test_the_command_trains_in_what_is_fast_and_writes_its_card(data, tmp_path) -> None:
     np.savez(
         tmp_path / "data.npz",
         x_train=data.x_train,
@@ -139,7 +147,7 @@ def test_the_command_trains_in_bfloat16_and_writes_its_card(data, tmp_path) -> N
     result = CliRunner().invoke(main, [*arguments, "--epochs", "1", "--no-compile"])
     assert result.exit_code == 0, result.output
     card = json.loads((tmp_path / "run" / "card.json").read_text())
-    assert card["recipe"]["bf16"]
+    assert card["recipe"]["bf16"] is training.in_bf16(None, torch.device(card["device"]))
     assert 0 <= card["test_top1"] <= 1
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
 
