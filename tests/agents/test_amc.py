@@ -11,6 +11,7 @@ from onnxprune.agents.amc import Amc, make
 from onnxprune.agents.amc.features import FEATURES, first_makers, first_with, static_features
 from onnxprune.agents.amc.walls import PaperWall, Walls, shared
 from onnxprune.agents.ddpg.agent import Walk
+from onnxprune.agents.ddpg.shares import within
 from onnxprune.agents.space import Space
 from onnxprune.agents.table import AGENTS
 from onnxprune.cost import CostModel
@@ -59,16 +60,16 @@ def test_the_upper_wall_is_the_largest_count_that_leaves_a_way(target: str, tiny
 def test_the_walls_by_hand(tiny: CostModel) -> None:
     """24 of 48 MACs: 3 a + a c + 2 c <= 24. At c = 1 four a cost 18; at c = 6 one a costs 21, two 30."""
     walls = Walls(tiny_space(tiny), lower=True)
-    assert walls.between(none()) == (0, 3)
+    assert walls.between(none()) == (1, 3)
     assert walls.between(none(1)) == (5, 5)
     assert walls.between(none(2)) == (3, 3)  # 6 + 2 c + 2 c: c = 4
     assert walls.between(none(4)) == (1, 1)  # 12 + 4 c + 2 c: c = 2
 
 
 def test_what_could_not_be_made_up_for_is_not_given_away(tiny: CostModel) -> None:
-    """38 of 48 MACs: with all six c, three a cost 39 and two 30; so one a would be lost for good."""
+    """38 of 48 MACs: with all six c, three a cost 39 and two 30; so two a would leave 8 MACs for good."""
     space = tiny_space(tiny, "macs=80%")
-    assert Walls(space, lower=True).count(none(), 0.0) == 2
+    assert Walls(space, lower=True).count(none(), 0.0) == 3
     assert Walls(space, lower=False).count(none(), 0.0) == 1
 
 
@@ -174,6 +175,32 @@ def test_every_episode_meets_every_kind_of_target(
     assert {candidate.note for batch in run.batches for candidate in batch} == {"warm-up", "sampled"}
     (final,) = agent.final()
     assert agent.problem.target.met_by(known.cost_model.count(final.masks), original=agent.problem.whole)
+
+
+@pytest.mark.parametrize("target", ["params=45%", "macs=60% params=50%"])
+@pytest.mark.parametrize("model", ["resnet20", "encoder_split"])
+def test_nothing_of_the_budget_is_left_that_a_step_of_a_group_fits_into(
+    model: str, target: str, cost_models: dict[str, CostModel]
+) -> None:
+    known = world_of(cost_models[model])
+    agent = agent_of(known, target=target)
+    space = agent.space
+    for candidate in agent.ask(24):
+        kept = space.kept(candidate.masks)
+        for group, rungs in enumerate(space.rungs):
+            more = kept.copy()
+            more[group] = next((count for count in rungs if count > kept[group]), 0)
+            assert not more[group] or not within(space, more[None])[0]
+
+
+def test_what_is_filled_keeps_what_was_walked(world: World) -> None:
+    agent = agent_of(world, target="params=45%")
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        kept = none()
+        for _ in agent.space.channels:
+            kept = np.append(kept, agent.walls.count(kept, rng.random()))
+        assert (agent.space.kept(agent.filled(kept)) >= kept).all()
 
 
 def test_a_reward_by_cost_lets_less_be_kept_than_the_bounds_allow(world: World) -> None:

@@ -10,6 +10,7 @@ from onnxprune.agents.ddpg.agent import Choose, DdpgAgent, Walk
 from onnxprune.agents.ddpg.shares import masks_of
 from onnxprune.agents.types import Figures, Problem
 from onnxprune.cost import Costs
+from onnxprune.masks import Masks
 
 Singles = NDArray[np.float32]
 Counts = NDArray[np.int64]
@@ -51,7 +52,12 @@ class Amc(DdpgAgent):
             states.append(self.seen(kept))
             actions.append(choose(states[-1]))
             kept = np.append(kept, self.walls.count(kept, self.ratio(kept, actions[-1])))
-        return Walk(masks_of(self.space, kept), np.stack(states), np.array(actions, np.float32))
+        return Walk(self.filled(kept), np.stack(states), np.array(actions, np.float32))
+
+    def filled(self, kept: Counts) -> Masks:
+        """Masks of a walk; a step of an earlier group that the last one has left room for is kept too."""
+        whole = self.exact.lower and self.walls is self.exact
+        return self.space.near(kept, self.space.prior) if whole else masks_of(self.space, kept)
 
     def ratio(self, decided: Counts, action: float) -> float:
         """The keep ratio that an action asks for: u^((1 - a) / a) with u that of all groups alike."""

@@ -2,7 +2,8 @@
 
 fixed   the largest allowed count with which the bounds can still be met: cost(decided, this count, all
         that follows at its least) <= bound, in true cost, under all bounds at once. From below: the
-        largest with which they are met even if all that follows is kept; what is less is lost for good
+        smallest with which one of them can still be reached by keeping all that follows; what is less
+        leaves a part of the budget for good
 paper   a <= (B - other) / this, of one quantity: `other` what the model costs without the group, all that
         follows at the least ratio, `this` what the whole group adds. No wall for groups of several layers
 """
@@ -49,19 +50,20 @@ class Walls:
 
     def between(self, decided: Counts) -> tuple[int, int]:
         """Indices of the least and the largest allowed rung of that group."""
-        rungs = self.space.rungs
+        rungs, following = self.space.rungs, self.space.channels[len(decided) + 1 :]
         least = np.array([r[0] for r in rungs[len(decided) + 1 :]], np.int64)
-        high = self.last_allowed(decided, least)
+        allowed = within(self.space, self.rows(decided, least))
+        high = max(0, int(allowed.sum()) - 1)  # costs grow with the count
         if not self.lower:
             return 0, high
-        return self.last_allowed(decided, self.space.channels[len(decided) + 1 :]), high
+        short = within(self.space, self.rows(decided, following), reached=False)
+        return min(high, int(short.sum())), high
 
-    def last_allowed(self, decided: Counts, following: Counts) -> int:
-        """The largest rung under all bounds, with these counts of the groups that follow; 0 where none is."""
+    def rows(self, decided: Counts, following: Counts) -> Counts:
+        """(R, G) counts with each rung of the next group, and these of the groups that follow."""
         rungs = self.space.rungs[len(decided)]
-        rows = [np.tile(decided, (len(rungs), 1)), rungs[:, None], np.tile(following, (len(rungs), 1))]
-        allowed = within(self.space, np.concatenate(rows, axis=1))
-        return max(0, int(allowed.sum()) - 1)  # costs grow with the count
+        parts = [np.tile(decided, (len(rungs), 1)), rungs[:, None], np.tile(following, (len(rungs), 1))]
+        return np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -92,15 +93,15 @@ class DdpgAgent(Agent):
     def new_walk(self, deviation: float | None) -> Walk:
         """An episode; where it ends in masks that were met before, another with wider noise, a few times.
 
-        Evaluations are what is scarce: known masks would cost one and tell nothing.
+        Evaluations are what is scarce: known masks would cost one and tell nothing. Where all are known, the
+        first walk counts.
         """
-        for attempt in range(self.options.tries):
-            walk = self.walk(self.explorer(deviation and deviation * WIDER**attempt))
-            key = masks_hash(walk.masks)
-            if key not in self.met:
-                break
-        self.met.add(key)
-        return walk
+        tries = range(1 if deviation == 0 else self.options.tries)
+        walks = (self.walk(self.explorer(deviation and deviation * WIDER**number)) for number in tries)
+        first = next(walks)
+        chosen = next((w for w in chain([first], walks) if masks_hash(w.masks) not in self.met), first)
+        self.met.add(masks_hash(chosen.masks))
+        return chosen
 
     def explorer(self, deviation: float | None) -> Choose:
         """Actions drawn evenly, or about those of the policy."""

@@ -66,6 +66,7 @@ class DdpgOptions:
         require_known_criterion(self.criterion)
         counts = (self.hidden, self.batch, self.updates, self.tries)
         require(min(counts) >= 1, "hidden, batch, updates and tries are at least 1")
+        require(self.tries <= 100, "tries are at most 100")
         require(self.memory >= 0 and self.warm_up >= 0, "memory and warm_up are not below 0")
         require(min(self.actor_rate, self.critic_rate) > 0, "rates are above 0")
         require(0 < self.soft <= 1 and 0 < self.average_rate <= 1, "soft and average_rate lie in (0, 1]")

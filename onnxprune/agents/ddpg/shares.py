@@ -11,10 +11,10 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def within(space: Space, kept: Counts) -> NDArray[np.bool_]:
-    """(B, G) kept counts of the prunable groups -> (B,) whether every bound holds."""
-    costs = space.costs(kept)
-    fits = [getattr(costs, name) <= limit for name, limit in space.problem.limits.items()]
+def within(space: Space, kept: Counts, *, reached: bool = True) -> NDArray[np.bool_]:
+    """(B, G) kept counts of the prunable groups -> (B,) whether every bound holds; `reached`: or just so."""
+    costs, holds = space.costs(kept), np.less_equal if reached else np.less
+    fits = [holds(getattr(costs, name), limit) for name, limit in space.problem.limits.items()]
     return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
 
 
