@@ -18,6 +18,7 @@ from onnxprune.data import Batch
 from onnxprune.errors import DataError, RuntimeProblem
 from onnxprune.evaluation.grams import DEFAULT, GramOptions, Grams, Sums, gather_from, inputs_of
 from onnxprune.groups import Groups
+from onnxprune.runs.folder import in_turn
 from onnxprune.runs.identity import model_hash
 
 Array = NDArray[Any]
@@ -41,8 +42,9 @@ def gram_file(groups: Groups, feeds: Iterable[Feed], folder: Path, *, options: G
     """
     inputs = inputs_of(groups, feeds)
     path = folder / f"grams-{key_of(groups, inputs, options)[:16]}.npz"
-    if not is_whole(path):
-        write_grams(path, gather_from(groups, inputs, options))
+    with in_turn(path):
+        if not is_whole(path):
+            write_grams(path, gather_from(groups, inputs, options))
     return path
 
 

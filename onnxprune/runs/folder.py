@@ -187,6 +187,30 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Lets one process after the other make a file, each until its block ends; not on Windows.
+
+    Args:
+        path: The file; a lock file beside it stays.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+        UsageError: E203, the folder cannot be written to.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    with disk_errors(path, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def half_written(path: Path) -> list[Path]:
     return [*path.glob(".onnxprune-*"), *path.glob(".*.part")]
 

@@ -11,6 +11,7 @@ from onnxprune.criteria import Scores, score
 from onnxprune.data import Batch, Samples
 from onnxprune.evaluation.files import UNREADABLE, key_of, mapped, write_arrays
 from onnxprune.groups import Groups
+from onnxprune.runs.folder import in_turn
 
 LABELS = "labels of the samples"  # beside their inputs
 
@@ -42,14 +43,20 @@ class Scorer:
             OnnxPruneError: As `score`.
             RuntimeProblem: E605, the disk is full.
         """
-        path = None if self.folder is None else self.folder / self.name(criterion)
-        found = None if path is None else load(path)
-        if found is None:
-            self.note(criterion)
-            found = score(self.groups, criterion, feeds=self.samples.batches(self.batch), seed=self.seed)
-            if path is not None:
+        if self.folder is None:
+            return self.computed(criterion)
+        path = self.folder / self.name(criterion)
+        with in_turn(path):
+            found = load(path)
+            if found is None:
+                found = self.computed(criterion)
                 write_arrays(path, found)
         return found
+
+    def computed(self, criterion: str) -> Scores:
+        """By group name."""
+        self.note(criterion)
+        return score(self.groups, criterion, feeds=self.samples.batches(self.batch), seed=self.seed)
 
     def name(self, criterion: str) -> str:
         """Of the file, by all that the scores follow from."""

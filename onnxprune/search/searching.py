@@ -40,7 +40,7 @@ from onnxprune.search.inputs import (
     open_all,
     prune_options,
 )
-from onnxprune.search.journal import FOLDER, Journal
+from onnxprune.search.journal import CURVE, FOLDER, Journal
 from onnxprune.search.listener import Listener
 from onnxprune.search.loop import Baseline, Loop
 from onnxprune.search.options import COMMAND, FREE_ON_RESUME, SCHEMA, SearchOptions
@@ -208,6 +208,7 @@ def complete(run: RunFolder, options: SearchOptions, groups: Groups) -> bool:
     except UsageError:
         return False
     own = all(masks_hash(one) == found["masks"]["sha256"] for one in masks)
+    own = own and (run.path / FOLDER / CURVE).is_file()
     history = found["history"]
     return bool(own and (history.get("exhausted") or history["evaluations"] >= options.evaluations))
 

@@ -58,6 +58,8 @@ def check_study(options: StudyOptions, progress: Step = ignore) -> dict[str, Cos
     for key, smallest in least.items():
         if values[key] < smallest:
             raise UsageError("E201", f"{key} = {values[key]}: must be at least {smallest}")
+    if not all(target.split() for target in options.targets):
+        raise UsageError("E202", "targets has an empty text", hint='bounds such as targets = ["macs=50%"]')
     require_distinct(options)
     if options.distill.enabled:
         require_torch()

@@ -1,11 +1,16 @@
-"""Many pieces of work, each once: here one after the other, or in other processes side by side."""
+"""Many pieces of work, each once: here one after the other, or in other processes side by side.
 
-from collections import Counter
+A process that dies takes the others of its pool along. All that was under way then is a suspect: it is done
+again at the end, each by itself, so that what is too large for the machine fails alone.
+"""
+
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 
-from onnxprune.evaluation.workers import Workers, waiting_for
+from onnxprune.evaluation.workers import Workers
 from onnxprune.runs.folder import RunFolder, clear
+from onnxprune.runs.replaced import let_go
 from onnxprune.study.listener import Listener
 from onnxprune.study.working import DONE, FAILED, KEPT, Ear, Job, Outcome, work
 
@@ -41,6 +46,7 @@ def do_all(run: RunFolder, jobs: Sequence[Job], listener: Listener, *, workers: 
             reads=run.hashes(job.reads),
             outputs=run.hashes(job.writes),
         )
+        let_go(run.path)  # what the study replaces
         done += 1
         sharing[job.sums] -= 1
         if not sharing[job.sums]:
@@ -65,22 +71,45 @@ def in_turn(jobs: Sequence[Job], listener: Listener) -> Iterator[tuple[Job, Outc
 
 
 def side_by_side(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Outcome]]:
-    """Each in one of so many processes, as they end; those whose process died are tried again."""
-    workers, left = Workers(count), list(jobs)
+    """Each in one of so many processes, as they end; suspects last."""
+    workers, todo, suspects = Workers(count), deque(jobs), list[Job]()
+    flying: dict[Future[Outcome], Job] = {}
     try:
-        for attempt in range(1, TRIES + 1):
-            died = []
-            futures = {number: workers.submit(work, job) for number, job in enumerate(left)}
-            for number, found in waiting_for(futures):
-                if isinstance(found, Outcome):
-                    yield left[number], found
-                elif isinstance(found, BrokenExecutor) and attempt < TRIES:
-                    died.append(left[number])
+        while todo or flying:
+            while todo and len(flying) < count:
+                job = todo.popleft()
+                flying[workers.submit(work, job)] = job
+            ended = wait(flying, return_when=FIRST_COMPLETED).done
+            if any(isinstance(future.exception(), BrokenExecutor) for future in ended):
+                ended = wait(flying).done
+                workers.renew()
+            for future in ended:
+                job, outcome = flying.pop(future), outcome_of(future)
+                if outcome is None:
+                    suspects.append(job)
                 else:
-                    yield left[number], Outcome(FAILED, f"its process died: {found}", 1)
-            left = died
-            workers.renew()
-            if not left:
-                return
+                    yield job, outcome
+        for job in suspects:
+            yield job, by_itself(job, workers)
     finally:
         workers.renew()
+
+
+def by_itself(job: Job, workers: Workers) -> Outcome:
+    """Of a piece of work whose process died once, maybe by another's fault."""
+    for _ in range(TRIES - 1):
+        future = workers.submit(work, job)
+        wait([future])
+        outcome = outcome_of(future)
+        if outcome is not None:
+            return outcome
+        workers.renew()
+    return Outcome(FAILED, f"its process died {TRIES} times", 1)
+
+
+def outcome_of(future: Future[Outcome]) -> Outcome | None:
+    """None where its process died."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return None if isinstance(error, BrokenExecutor) else Outcome(FAILED, f"it did not come back: {error}", 1)

@@ -19,9 +19,9 @@ from onnxprune.runs.folder import (
     write_json,
 )
 from onnxprune.runs.opening import check_new, make_run, open_run
-from onnxprune.runs.replaced import let_go
+from onnxprune.runs.replaced import kept_on_failure
 from onnxprune.runs.state import logged_note, logged_warning, recorded, require_same
-from onnxprune.study.cells import MODELS, SEARCHES, SUMS, TABLES, cells_of, rows_of
+from onnxprune.study.cells import MODELS, SEARCHES, SUMS, TABLES, cells_of, policies_of, rows_of
 from onnxprune.study.checking import check_study, identity, located
 from onnxprune.study.jobs import do_all
 from onnxprune.study.listener import Listener
@@ -56,14 +56,15 @@ def start(
     """
     options = located(options)
     check_new(folder, COMMAND, force=force)
-    require_apart((*options.models, options.data, options.test), folder, ours(options))
+    read = (*options.models, options.data, options.test, *policies_of(options).values())
+    require_apart(read, folder, ours(options))
     counted = check_study(options, progress)
     sha256 = identity(options)
     asked = Asked(COMMAND, argv, options.seed, sha256, SCHEMA.recorded(options))
     run = make_run(folder, first_record(asked, host_facts().processor), ours(options))
-    let_go(folder)
-    SCHEMA.write(run.path / CONFIG, options)
-    write_tables(run, options, counted)
+    with kept_on_failure(folder):
+        SCHEMA.write(run.path / CONFIG, options)
+        write_tables(run, options, counted)
     return run
 
 
@@ -118,7 +119,7 @@ def study(run: RunFolder, listener: Listener | None = None, *, workers: int = 1)
     listener = replace(told, note=note, warn=warn)
     options = options_of(run)
     require_same(run, identity(options))
-    with locked(run.path), recorded(run):
+    with locked(run.path), kept_on_failure(run.path), recorded(run):
         clear(half_written(run.path))
         cells = cells_of(options)
         jobs = [Job(SEARCHES, cell, options, run.path, run.record["argv"]) for cell in cells]

@@ -17,6 +17,7 @@ from onnxprune.search import SearchOptions, search
 from onnxprune.search import resume as resume_search
 from onnxprune.search import start as start_search
 from onnxprune.search.inputs import open_all
+from onnxprune.search.journal import CURVE, FOLDER
 from onnxprune.search.listener import never, unheard
 from onnxprune.search.options import SCHEMA as SEARCH_SCHEMA
 from onnxprune.study.cells import MODELS, SEARCHES, SUMS, TABLES, Cell, Row, named
@@ -26,7 +27,10 @@ from onnxprune.target import parse_target
 DONE, MISSED, FAILED = "done", "missed", "failed"
 KEPT = (DONE, MISSED)  # what is not tried again
 MISSES = ("E701", "E702")  # no masks meet the target; a training that diverged (E703) is none of these
-RESULTS = {SEARCHES: ("search.json", "masks.json"), MODELS: ("measurement.json", "choice.json")}
+RESULTS = {
+    SEARCHES: ("search.json", "masks.json", f"{FOLDER}/{CURVE}"),
+    MODELS: ("measurement.json", "choice.json"),
+}
 
 
 @dataclass(frozen=True)

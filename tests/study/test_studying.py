@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from onnxprune.onnx_file import load_graph
 from onnxprune.search import SearchOptions, kept_scores, search
 from onnxprune.search import start as start_search
 from onnxprune.search.options import ChannelSettings, EvaluateSettings
-from onnxprune.study import Listener, RunFolder, resume, start, study, summary_of, working
+from onnxprune.study import Listener, RunFolder, resume, start, study, studying, summary_of, working
 from onnxprune.study.cells import CONTROL, SUMS, cells_of
 from onnxprune.study.records import Judged, judged_by, record_of
 from onnxprune.study.studying import options_of
@@ -272,6 +273,49 @@ def test_a_search_that_fails_is_told_and_the_others_go_on(
     assert summary_of(again)["failed"] == {}
 
 
+def test_a_search_whose_curve_is_gone_is_told_and_not_an_internal_error(made: Path, tmp_path: Path) -> None:
+    run, told = start(options(made), tmp_path / "run", []), list[str]()
+    study(run)
+    (folder,) = (run.path / "searches").glob("*random_s1")
+    (folder / "search" / "curve.csv").unlink()
+    again = resume(run.path, {})
+    study(again, Listener(warn=told.append))
+    assert any("random seed 1: failed: error[E208]" in text and "is damaged" in text for text in told)
+    shutil.rmtree(folder)
+    study(resume(run.path, {}))
+    assert all(one["state"] == "done" for one in records(run))
+
+
+def test_a_study_is_not_replaced_by_one_that_begins_with_its_policy(material: Path) -> None:
+    run = start(options(material, agents=("random",), seeds=1), material / "run", [])
+    study(run)
+    policy = run.path / "searches" / "policy.pt"
+    policy.write_bytes(b"learnt")
+    asked = options(material, agents=(f"agmc:init_policy={policy}",), seeds=1)
+    with pytest.raises(UsageError, match=r"is a file of the run in .*--force removes") as caught:
+        start(asked, run.path, [], force=True)
+    assert caught.value.code == "E203"
+    assert (run.path / "study.json").exists()
+    assert policy.read_bytes() == b"learnt"
+
+
+def test_what_is_replaced_comes_back_where_nothing_could_be_done(
+    material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study(start(options(material, agents=("random",), seeds=1), material / "run", ["first"]))
+    before = (material / "run" / "study.json").read_bytes()
+    again = start(options(material, agents=("random",), seeds=2), material / "run", ["other"], force=True)
+    monkeypatch.setattr(studying, "do_all", None)
+    with pytest.raises(TypeError):
+        study(again)
+    assert (material / "run" / "study.json").read_bytes() == before
+    assert resume(material / "run", {}).record["argv"] == ["first"]
+    monkeypatch.undo()
+    study(start(options(material, agents=("random",), seeds=2), material / "run", ["other"], force=True))
+    assert not (material / "run" / ".replaced").exists()
+    assert len(records(resume(material / "run", {}))) == 2
+
+
 def test_a_stop_is_saved_and_gone_on_from(made: Path, whole: RunFolder, tmp_path: Path) -> None:
     run = start(options(made, **{"distill.enabled": True}), tmp_path / "run", ["words"])
     asked: list[int] = []
@@ -306,6 +350,7 @@ def test_a_study_of_other_values_or_samples_is_refused(material: Path) -> None:
         ({"agents": ("random", "random")}, "E201", "agents has random twice"),
         ({"targets": ("macs=60%", "macs=1%")}, "E701", "model, macs=1%, random"),
         ({"targets": ("macs=150%",)}, "E202", "macs=150%"),
+        ({"targets": ("macs=60%", " ")}, "E202", "targets has an empty text"),
         ({"seeds": 0}, "E201", "seeds = 0: must be at least 1"),
         ({"models": ("nowhere.onnx",)}, "E301", "nowhere.onnx"),
         ({"agents": ("a:b", "a b")}, "E201", "two searches would be called model_macs=60-_a-b_s0"),
