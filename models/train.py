@@ -17,7 +17,6 @@ import click
 import torch
 
 from onnxprune.data.cifar import Cifar10, read_cifar10, split_search
-from onnxprune.distillation.precision import choose_precision
 from onnxprune.models.batches import as_part
 from onnxprune.models.console import Command
 from onnxprune.models.recipe import Recipe
@@ -79,7 +78,12 @@ def train_and_test(
 
 def in_bf16(given: bool | None, device: torch.device) -> bool:
     """As asked for; else where the device has it in hardware: emulated it takes ten times as long."""
-    return choose_precision("auto", device) == "bf16" if given is None else given
+    if given is not None:
+        return given
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return knows is not None and bool(knows())
 
 
 class Options(TypedDict):

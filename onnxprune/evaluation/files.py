@@ -42,7 +42,7 @@ def gram_file(groups: Groups, feeds: Iterable[Feed], folder: Path, *, options: G
     """
     inputs = inputs_of(groups, feeds)
     path = folder / f"grams-{key_of(groups, inputs, options)[:16]}.npz"
-    with in_turn(path):
+    with in_turn(folder):
         if not is_whole(path):
             write_grams(path, gather_from(groups, inputs, options))
     return path

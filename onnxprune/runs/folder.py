@@ -188,22 +188,19 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
-    """Lets one process after the other make a file, each until its block ends; not on Windows.
-
-    Args:
-        path: The file; a lock file beside it stays.
+def in_turn(folder: Path) -> Iterator[None]:
+    """Lets one process after the other make files in a folder, each until its block ends; not on Windows.
 
     Raises:
         RuntimeProblem: E605, the disk is full.
-        UsageError: E203, the folder cannot be written to.
+        UsageError: E203, the folder cannot be made.
     """
+    with disk_errors(folder, 0):
+        folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
         yield
         return
-    with disk_errors(path, 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

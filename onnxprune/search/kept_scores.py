@@ -46,7 +46,7 @@ class Scorer:
         if self.folder is None:
             return self.computed(criterion)
         path = self.folder / self.name(criterion)
-        with in_turn(path):
+        with in_turn(self.folder):
             found = load(path)
             if found is None:
                 found = self.computed(criterion)

@@ -128,11 +128,11 @@ def test_a_run_of_another_recipe_is_not_continued(data, tmp_path) -> None:
         train_and_test(Recipe("tiny", epochs=1, seed=1), data, tmp_path, setup=PLAIN, report=ignore)
 
 
-@pytest.mark.parametrize("fast", ["bf16", "fp32", "fp16"])
-def test_bfloat16_is_taken_where_it_is_asked_for_or_fast(fast: str, monkeypatch) -> None:
-    monkeypatch.setattr(training, "choose_precision", lambda *_: fast)
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_is_taken_where_it_is_asked_for_or_in_hardware(fast: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
     cpu = torch.device("cpu")
-    assert [training.in_bf16(given, cpu) for given in (None, True, False)] == [fast == "bf16", True, False]
+    assert [training.in_bf16(given, cpu) for given in (None, True, False)] == [fast, True, False]
 
 
 def test_the_command_trains_in_what_is_fast_and_writes_its_card(data, tmp_path) -> None:
