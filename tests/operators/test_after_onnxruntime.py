@@ -97,6 +97,7 @@ def test_a_statically_quantised_model_has_the_groups_of_the_original(
         per_channel=per_channel,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        reduce_range=True,  # eight bits overflow in ONNX Runtime's kernels for processors without VNNI
     )
     groups = check_law(target, tmp_path, TRIAL)
     assert len(groups.prunable) == prunable(source)
