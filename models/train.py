@@ -17,6 +17,7 @@ import click
 import torch
 
 from onnxprune.data.cifar import Cifar10, read_cifar10, split_search
+from onnxprune.hardware import has_bfloat16
 from onnxprune.models.batches import as_part
 from onnxprune.models.console import Command
 from onnxprune.models.recipe import Recipe
@@ -76,16 +77,6 @@ def train_and_test(
     return card
 
 
-def in_bf16(given: bool | None, device: torch.device) -> bool:
-    """As asked for; else where the device has it in hardware: emulated it takes ten times as long."""
-    if given is not None:
-        return given
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return knows is not None and bool(knows())
-
-
 class Options(TypedDict):
     """The options of the command, as click hands them over."""
 
@@ -114,13 +105,13 @@ def main(**options: Unpack[Options]) -> None:
     """Train NETWORK on CIFAR-10; run again to continue after an interruption."""
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    setup = default_setup()
+    setup, bf16 = default_setup(), options["bf16"]
     recipe = Recipe(
         options["network"],
         epochs=options["epochs"],
         lr=options["lr"],
         seed=options["seed"],
-        bf16=in_bf16(options["bf16"], setup.device),
+        bf16=has_bfloat16(setup.device) if bf16 is None else bf16,
     )
     card = train_and_test(
         recipe,

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "onnxprune"
 # A unit is a module or a package directly under onnxprune. Units on one floor do not know each other.
 # "onnxprune" is onnxprune/__init__.py, which names the public parts; no unit imports them from there.
 FLOORS = {
-    0: {"errors", "version"},
+    0: {"errors", "hardware", "version"},
     1: {"data", "onnx_file"},
     2: {"operators", "models", "converters", "runs"},
     3: {"groups"},
@@ -27,7 +27,7 @@ FLOORS = {
     13: {"__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
-TORCH_AT_TOP = {"models", "converters", "distillation", "agents"}
+TORCH_AT_TOP = {"models", "converters", "distillation", "agents", "hardware"}
 TORCH_INSIDE_FUNCTIONS = {"cli", "compression", "criteria", "runs", "search"}
 TORCH_NAMES = {"torch", "torch_geometric", "onnxscript"}
 

@@ -9,6 +9,7 @@ import torch
 
 from onnxprune.distillation.options import Precision
 from onnxprune.errors import RuntimeProblem, UsageError
+from onnxprune.hardware import has_bfloat16
 
 DEVICES = re.compile(r"cpu|cuda(:\d{1,2})?")
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -51,10 +52,9 @@ def choose_precision(wanted: Precision, device: torch.device) -> str:
     """The precision asked for, or what the device computes fastest in."""
     if wanted != "auto":
         return wanted
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return "bf16" if device.type == "cpu" and knows is not None and knows() else "fp32"
+    if has_bfloat16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"
 
 
 def can_compile(device: torch.device) -> bool:

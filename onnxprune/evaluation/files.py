@@ -4,7 +4,8 @@ Uncompressed .npz files, whose arrays are mapped into memory: workers on one mac
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,8 @@ from onnxprune.data import Batch
 from onnxprune.errors import DataError, RuntimeProblem
 from onnxprune.evaluation.grams import DEFAULT, GramOptions, Grams, Sums, gather_from, inputs_of
 from onnxprune.groups import Groups
-from onnxprune.runs.folder import in_turn
+from onnxprune.onnx_file.saving import disk_errors
+from onnxprune.runs.folder import locked
 from onnxprune.runs.identity import model_hash
 
 Array = NDArray[Any]
@@ -42,10 +44,24 @@ def gram_file(groups: Groups, feeds: Iterable[Feed], folder: Path, *, options: G
     """
     inputs = inputs_of(groups, feeds)
     path = folder / f"grams-{key_of(groups, inputs, options)[:16]}.npz"
-    with in_turn(folder):
+    with one_at_a_time(folder):
         if not is_whole(path):
             write_grams(path, gather_from(groups, inputs, options))
     return path
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Lets one process after the other look for files in a folder, and make those that are missing.
+
+    Raises:
+        RuntimeProblem: E605, the disk is full.
+        UsageError: E203, the folder cannot be made.
+    """
+    with disk_errors(folder, 0):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=True):
+        yield
 
 
 def is_whole(path: Path) -> bool:

@@ -167,8 +167,12 @@ class RunFolder:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps other processes out of a run, until this one ends in whatever way; not on Windows.
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes out of a folder, until this one ends in whatever way; not on Windows.
+
+    Args:
+        path: The folder.
+        wait: For the end of another process that works there; else that is an error.
 
     Raises:
         UsageError: E208, another process works there.
@@ -179,30 +183,9 @@ def locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError("E208", f"another process works in {path}", hint="wait for its end") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def in_turn(folder: Path) -> Iterator[None]:
-    """Lets one process after the other make files in a folder, each until its block ends; not on Windows.
-
-    Raises:
-        RuntimeProblem: E605, the disk is full.
-        UsageError: E203, the folder cannot be made.
-    """
-    with disk_errors(folder, 0):
-        folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

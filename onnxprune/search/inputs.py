@@ -234,11 +234,12 @@ def make_problem(
     def begun(criterion: str) -> None:
         note(f"[scores] {criterion}, from {inputs.calibrating}")
 
+    scorer = Scorer(groups, inputs.calibration, CALIBRATION_BATCH, options.seed, folder, begun)
+
     @cache
     def scores(criterion: str) -> dict[str, Floats]:
         if not CRITERIA[criterion].needs_data:
             return score(groups, criterion, seed=options.seed)
-        scorer = Scorer(groups, inputs.calibration, CALIBRATION_BATCH, options.seed, folder, begun)
         return scorer.scores(criterion)
 
     return Problem(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,8 @@ import numpy as np
 from onnxprune.calibration.feeds import Feed
 from onnxprune.criteria import Scores, score
 from onnxprune.data import Batch, Samples
-from onnxprune.evaluation.files import UNREADABLE, key_of, mapped, write_arrays
+from onnxprune.evaluation.files import UNREADABLE, key_of, mapped, one_at_a_time, write_arrays
 from onnxprune.groups import Groups
-from onnxprune.runs.folder import in_turn
 
 LABELS = "labels of the samples"  # beside their inputs
 
@@ -46,7 +46,7 @@ class Scorer:
         if self.folder is None:
             return self.computed(criterion)
         path = self.folder / self.name(criterion)
-        with in_turn(self.folder):
+        with one_at_a_time(self.folder):
             found = load(path)
             if found is None:
                 found = self.computed(criterion)
@@ -60,10 +60,14 @@ class Scorer:
 
     def name(self, criterion: str) -> str:
         """Of the file, by all that the scores follow from."""
+        return f"scores-{criterion}-{self.key[:16]}.npz"
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of model, samples and seed; it takes a pass over both."""
         channels = [group.channels for group in self.groups.prunable]
         rows = map(with_labels, self.samples.batches(self.batch))
-        key = key_of(self.groups, rows, f"{criterion} {channels} {self.seed}")
-        return f"scores-{criterion}-{key[:16]}.npz"
+        return key_of(self.groups, rows, f"{channels} {self.seed}")
 
 
 def with_labels(batch: Batch) -> Feed:

@@ -98,9 +98,7 @@ def side_by_side(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, Outcome
 def by_itself(job: Job, workers: Workers) -> Outcome:
     """Of a piece of work whose process died once, maybe by another's fault."""
     for _ in range(TRIES - 1):
-        future = workers.submit(work, job)
-        wait([future])
-        outcome = outcome_of(future)
+        outcome = outcome_of(workers.submit(work, job))
         if outcome is not None:
             return outcome
         workers.renew()
@@ -108,7 +106,7 @@ def by_itself(job: Job, workers: Workers) -> Outcome:
 
 
 def outcome_of(future: Future[Outcome]) -> Outcome | None:
-    """None where its process died."""
+    """Waits for it; None where its process died."""
     error = future.exception()
     if error is None:
         return future.result()

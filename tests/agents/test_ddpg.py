@@ -264,6 +264,8 @@ def test_a_variant_sets_what_is_not_given() -> None:
         ({"reward": "r2"}, "reward is one of accuracy, cost"),
         ({"criterion": "l7"}, "criterion is prior or one of"),
         ({"hidden": 0}, "at least 1"),
+        ({"tries": 0}, "at least 1"),
+        ({"tries": 101}, "at most 100"),
         ({"memory": -1}, "not below 0"),
         ({"actor_rate": 0.0}, "rates are above 0"),
         ({"soft": 1.5}, r"lie in \(0, 1\]"),

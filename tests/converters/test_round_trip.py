@@ -285,16 +285,17 @@ def test_a_sparse_initializer_is_a_buffer() -> None:
 
 
 def test_external_data_comes_and_goes(tmp_path: Path) -> None:
-    graph = model_of("(float[2, 40] x) => (float[2, 40] y) { y = MatMul(x, w) }", {"w": random(40, 40)})
+    w = np.abs(random(40, 40))  # sums in which nothing cancels: float32 gives five digits of all
+    graph = model_of("(float[2, 40] x) => (float[2, 40] y) { y = MatMul(x, w) }", {"w": w})
     path = tmp_path / "model.onnx"
     onnx.save_model(
         copy.deepcopy(graph.model), path, save_as_external_data=True, size_threshold=0, location="model.data"
     )
     stored = load_graph(path)
     module = to_torch(stored)
-    x = random(2, 40)
+    x = np.abs(random(2, 40))
     np.testing.assert_allclose(
-        module(torch.from_numpy(x)).detach(), in_ort(graph.model, {"x": x})[0], rtol=1e-5, atol=1e-5
+        module(torch.from_numpy(x)).detach(), in_ort(graph.model, {"x": x})[0], rtol=1e-5
     )
     assert to_onnx(module, stored) == stored.model
     before = (tmp_path / "model.data").read_bytes()

@@ -128,14 +128,12 @@ def test_a_run_of_another_recipe_is_not_continued(data, tmp_path) -> None:
         train_and_test(Recipe("tiny", epochs=1, seed=1), data, tmp_path, setup=PLAIN, report=ignore)
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_bfloat16_is_taken_where_it_is_asked_for_or_in_hardware(fast: bool, monkeypatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
-    cpu = torch.device("cpu")
-    assert [training.in_bf16(given, cpu) for given in (None, True, False)] == [fast, True, False]
-
-
-def test_the_command_trains_in_what_is_fast_and_writes_its_card(data, tmp_path) -> None:
+@pytest.mark.parametrize(("given", "in_hardware"), [(["--bf16"], False), ([], True), ([], False)])
+def test_the_command_trains_in_bfloat16_and_writes_its_card(
+    given: list[str], in_hardware: bool, data, tmp_path, monkeypatch
+) -> None:
+    """Where it is asked for, else where it is in hardware."""
+    monkeypatch.setattr(training, "has_bfloat16", lambda _device: in_hardware)
     np.savez(
         tmp_path / "data.npz",
         x_train=data.x_train,
@@ -144,10 +142,10 @@ def test_the_command_trains_in_what_is_fast_and_writes_its_card(data, tmp_path) 
         y_test=data.y_test,
     )
     arguments = ["resnet20", "--data", str(tmp_path / "data.npz"), "--out", str(tmp_path / "run")]
-    result = CliRunner().invoke(main, [*arguments, "--epochs", "1", "--no-compile"])
+    result = CliRunner().invoke(main, [*arguments, *given, "--epochs", "1", "--no-compile"])
     assert result.exit_code == 0, result.output
     card = json.loads((tmp_path / "run" / "card.json").read_text())
-    assert card["recipe"]["bf16"] is training.in_bf16(None, torch.device(card["device"]))
+    assert card["recipe"]["bf16"] is (bool(given) or in_hardware)
     assert 0 <= card["test_top1"] <= 1
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
 

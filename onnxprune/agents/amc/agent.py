@@ -56,8 +56,9 @@ class Amc(DdpgAgent):
 
     def filled(self, kept: Counts) -> Masks:
         """Masks of a walk; a step of an earlier group that the last one has left room for is kept too."""
-        whole = self.exact.lower and self.walls is self.exact
-        return self.space.near(kept, self.space.prior) if whole else masks_of(self.space, kept)
+        if self.exact.lower:
+            return self.space.near(kept, self.space.prior)
+        return masks_of(self.space, kept)
 
     def ratio(self, decided: Counts, action: float) -> float:
         """The keep ratio that an action asks for: u^((1 - a) / a) with u that of all groups alike."""
