@@ -85,6 +85,7 @@ class Options(TypedDict):
     out: Path
     epochs: int
     lr: float
+    warmup: float
     seed: int
     bf16: bool | None
     compiled: bool
@@ -97,6 +98,13 @@ class Options(TypedDict):
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--epochs", default=Recipe.epochs, show_default=True)
 @click.option("--lr", default=Recipe.lr, show_default=True, help="Its peak, after the warm-up.")
+@click.option(
+    "--warmup",
+    default=Recipe.warmup_epochs,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="In epochs, of the learning rate; a short run needs less.",
+)
 @click.option("--seed", default=Recipe.seed, show_default=True)
 @click.option("--bf16/--no-bf16", default=None, help="By itself, bf16 where the device has it in hardware.")
 @click.option("--compile/--no-compile", "compiled", default=True, show_default=True)
@@ -110,6 +118,7 @@ def main(**options: Unpack[Options]) -> None:
         options["network"],
         epochs=options["epochs"],
         lr=options["lr"],
+        warmup_epochs=options["warmup"],
         seed=options["seed"],
         bf16=has_bfloat16(setup.device) if bf16 is None else bf16,
     )

@@ -162,6 +162,18 @@ def test_the_estimate_of_what_was_given_up_teaches_as_any_other(small_world: Wor
     assert set(agent.memory.returns.tolist()) == expected
 
 
+def test_masks_that_were_met_before_are_drawn_again(small_world: World) -> None:
+    """With little noise and nothing learnt a policy draws few masks."""
+    different = {}
+    for tries in (1, 10):
+        agent = make(problem_of(small_world, evaluations=32), {"noise": 0.3, "rate": 1e-9, "tries": tries})
+        run = search(agent, small_world, evaluations=32)
+        different[tries] = len({masks_hash(masks) for masks in run.masks})
+    assert len(run.masks) == 32
+    assert different[1] < 16
+    assert different[10] > 20, different
+
+
 def test_an_episode_that_misses_the_target_is_worth_minus_100_and_no_evaluation(world: World) -> None:
     """Three steps seldom reach two fifths of the MACs."""
     options = {"variant": "paper", "steps": 3, "tries": 100}

@@ -15,11 +15,13 @@ from onnxprune.agents.gnn_rl.update import Memory, update
 from onnxprune.agents.gnn_rl.wiring import wiring_of
 from onnxprune.agents.space import Space
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State
+from onnxprune.masks import masks_hash
 from onnxprune.observation import observe
 from onnxprune.observation.families import FAMILIES
 
 MISSED = -100.0  # reward of an episode that does not meet the target in its steps ("paper"), or the worst
 DEFAULT = GnnRlOptions()
+Drawn = tuple[Episode, Candidate]
 
 
 class GnnRl(Agent):
@@ -35,6 +37,7 @@ class GnnRl(Agent):
             self.policy = Policy(wiring, options, torch.Generator().manual_seed(problem.seed))
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=options.rate)
         self.memory = Memory.empty(len(wiring.channels))
+        self.seen: set[str] = set()  # hashes of masks
         self.told = 0
         self.missed = 0
         self.worst = 0.0  # of all rewards; those of metrics that are no shares may lie below what is missed
@@ -42,12 +45,28 @@ class GnnRl(Agent):
 
     def ask(self, count: int) -> list[Candidate]:
         """So many episodes."""
-        self.pending = (
-            self.reaching(count) if self.options.paper else roll_out(self.policy, self.pruning, count=count)
-        )
-        return [self.candidate(episode) for episode in self.pending]
+        drawn = self.reaching(count) if self.options.paper else self.new(count)
+        self.pending = [episode for episode, _ in drawn]
+        return [candidate for _, candidate in drawn]
 
-    def reaching(self, count: int) -> list[Episode]:
+    def new(self, count: int) -> list[Drawn]:
+        """Episodes whose masks were not met before; after `tries` of each the rest is filled with known ones.
+
+        Evaluations are what is scarce: known masks would cost one and tell nothing.
+        """
+        new: list[Drawn] = []
+        known: list[Drawn] = []
+        for _ in range(self.options.tries):
+            for episode in roll_out(self.policy, self.pruning, count=count - len(new)):
+                candidate = self.candidate(episode)
+                name = masks_hash(candidate.masks)
+                (known if name in self.seen else new).append((episode, candidate))
+                self.seen.add(name)
+            if len(new) == count:
+                break
+        return new + known[: count - len(new)]
+
+    def reaching(self, count: int) -> list[Drawn]:
         """Episodes that meet the target; those that miss it are learnt from and tried anew, at no evaluation.
 
         After `tries` of each the rest is filled with episodes that missed.
@@ -63,7 +82,7 @@ class GnnRl(Agent):
             self.missed += len(missed)
             if not missed:
                 break
-        return reached + missed
+        return [(episode, self.candidate(episode)) for episode in reached + missed]
 
     def candidate(self, episode: Episode, note: str = "sampled") -> Candidate:
         """Masks exactly at the target; as published those of its last step, unless it missed."""
@@ -114,6 +133,7 @@ class GnnRl(Agent):
                 "generator": self.policy.generator.get_state(),
                 "memory": [getattr(self.memory, f.name) for f in fields(Memory)],
                 "deviation": self.policy.deviation,
+                "seen": sorted(self.seen),
                 "told": self.told,
                 "missed": self.missed,
                 "worst": self.worst,
@@ -128,6 +148,7 @@ class GnnRl(Agent):
         self.policy.generator.set_state(state["generator"])
         self.memory = Memory(*state["memory"])
         self.policy.deviation = float(state["deviation"])
+        self.seen = set(state["seen"])
         self.told, self.missed = int(state["told"]), int(state["missed"])
         self.worst = float(state["worst"])
         self.pending = []

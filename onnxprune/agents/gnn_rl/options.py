@@ -29,7 +29,8 @@ class GnnRlOptions:
         discount: Of later rewards.
         value_weight: Of the value's error in the loss.
         dropout: Share of level 2 that is dropped, in acting and in learning.
-        tries: Of an episode that missed the target, until its masks are forced onto it ("paper").
+        tries: Of an episode whose masks were met before, until they are taken all the same ("fixed"), or of
+            one that missed the target, until its masks are forced onto it ("paper").
         criterion: Which channels of a group go first: a key of `CRITERIA`, or "prior", that of the search.
     """
 
