@@ -13,7 +13,15 @@ from onnxprune.cli.console import Output
 from onnxprune.cli.data_options import DataSource, data_options
 from onnxprune.cli.distill_data import training_data
 from onnxprune.cli.distill_options import distill_options, learning_options
-from onnxprune.cli.distill_places import begin, check_places, give_up, place, places, require_place
+from onnxprune.cli.distill_places import (
+    TENSORBOARD,
+    begin,
+    check_places,
+    give_up,
+    place,
+    places,
+    require_place,
+)
 from onnxprune.cli.distill_report import EpochTeller, document, print_distilled
 from onnxprune.cli.distill_test import Tested, measured_on, tested_by
 from onnxprune.cli.help import Command
@@ -23,6 +31,8 @@ from onnxprune.cli.stop_request import stop_request
 from onnxprune.errors import OnnxPruneError
 from onnxprune.measurement.accuracy import Measurement
 from onnxprune.onnx_file import Graph, load_graph
+from onnxprune.runs.opening import mend
+from onnxprune.runs.replaced import let_go
 
 if TYPE_CHECKING:
     from onnxprune.distillation import Distilled, DistillOptions, EpochRow, TrainingData
@@ -41,6 +51,7 @@ class ResumableCommand(Command):
                 folder = words[at + 1] if word == "--resume" else word.partition("=")[2]
                 rest = words[:at] + words[at + 2 - ("=" in word) :]
                 require_unforced(Path(folder), force="--force" in rest)
+                mend(Path(folder))
                 started = run_folder.read(Path(folder))["argv"]
                 ctx.meta["resumed"] = Path(folder)
                 return super().parse_args(ctx, [*started, *rest])
@@ -129,7 +140,7 @@ def command(
 def board_of(run: Path) -> "Board":
     from onnxprune.distillation.logs import tensorboard
 
-    return tensorboard(run / "tb")
+    return tensorboard(run / TENSORBOARD)
 
 
 @dataclass(frozen=True)
@@ -199,6 +210,7 @@ def finish(
     models: tuple[Path, Path],
 ) -> None:
     """Put the file in its place, measure the test part once, and tell."""
+    let_go(run)
     if file is not None:
         place(result.path, file)
     written = file or result.path

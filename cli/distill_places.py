@@ -7,7 +7,11 @@ from pathlib import Path
 from onnxprune.cli import run_folder
 from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.masks import model_hash
-from onnxprune.onnx_file.saving import check_output
+from onnxprune.onnx_file.saving import check_output, data_path
+from onnxprune.runs.opening import mend
+from onnxprune.runs.replaced import ASIDE, kept_on_failure, put_back, set_aside
+
+TENSORBOARD = "tb"
 
 
 def places(out: Path) -> tuple[Path, Path | None]:
@@ -30,7 +34,8 @@ def check_places(run: Path, file: Path | None, *, force: bool, models: Sequence[
     from onnxprune.distillation.checkpoint import NAME
     from onnxprune.distillation.session import STUDENT
 
-    run_folder.check_new(run, (NAME, STUDENT), force=force)
+    mend(run)
+    run_folder.check_new(run, (NAME, STUDENT, ASIDE), force=force)
     if file is None:
         return
     if any(file.exists() and model.exists() and file.samefile(model) for model in models):
@@ -41,7 +46,9 @@ def check_places(run: Path, file: Path | None, *, force: bool, models: Sequence[
 
 
 def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -> ExitStack:
-    """Keep other processes out of the run; where it is new, forget an earlier one and write run.json.
+    """Keep other processes out of the run; where it is new, set an earlier one aside and write run.json.
+
+    What was set aside is there until the new run is done: whatever ends it, the next `--force` finds it.
 
     Args:
         run: Its folder.
@@ -56,6 +63,8 @@ def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -
         RuntimeProblem: E605, the disk is full.
     """
     from onnxprune.distillation.checkpoint import NAME
+    from onnxprune.distillation.logs import METRICS
+    from onnxprune.distillation.session import STUDENT
     from onnxprune.runs.folder import locked
 
     run.mkdir(exist_ok=True)
@@ -63,18 +72,23 @@ def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -
     stack.enter_context(locked(run))
     if argv is None:
         return stack
-    (run / NAME).unlink(missing_ok=True)
     hashes = {name: model_hash(path) for name, path in zip(("original", "student"), models, strict=True)}
-    run_folder.start(run, "distill", argv, sha256=hashes)
+    with kept_on_failure(run):
+        set_aside(run, (NAME, METRICS, STUDENT, data_path(run / STUDENT).name, TENSORBOARD))
+        run_folder.start(run, "distill", argv, sha256=hashes)
     return stack
 
 
 def give_up(run: Path, error: OnnxPruneError) -> None:
-    """Say in run.json what ended the run; a run that is not the one asked for stays as it was."""
+    """Say in run.json what ended the run; where there is no checkpoint yet, what it replaced comes back.
+
+    A run that is not the one asked for stays as it was.
+    """
     from onnxprune.distillation.checkpoint import NAME
 
     if not (run / NAME).exists():
         run_folder.forget(run)
+        put_back(run)
     elif error.code != "E208":
         run_folder.update(run, status="failed", error=str(error))
 

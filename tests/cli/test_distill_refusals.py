@@ -118,6 +118,47 @@ def test_a_forced_run_that_cannot_start_leaves_the_old_one(
     assert contents(folder) == before
 
 
+def forced_and_diverging(folder: Path) -> list[object]:
+    """Words of a run over an earlier one, whose loss is not finite in its first epoch."""
+    with np.load(folder / "train.npz") as data:
+        x, labels = data["x"].copy(), data["labels"]
+    x[8:, 0, 0, 0] = -np.inf
+    np.savez(folder / "broken.npz", x=x, labels=labels)
+    return words(folder, "--epochs", "2", "--force", "--data", folder / "broken.npz")
+
+
+def test_a_forced_run_that_diverges_at_once_leaves_the_old_one(cli: Cli, folder: Path) -> None:
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    before = contents(folder / "run")
+    ran = cli(*forced_and_diverging(folder))
+    assert (ran.error_code, ran.code) == ("E703", 7), ran.err
+    assert contents(folder / "run") == before
+
+
+def test_what_a_forced_run_replaces_goes_when_the_new_one_is_done(cli: Cli, folder: Path) -> None:
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    names = {path.name for path in (folder / "run").iterdir()}
+    (folder / "run" / "tb").mkdir()  # as --tensorboard makes it
+    (folder / "run" / "mine.txt").write_text("not of a run")
+    assert cli(*words(folder, "--epochs", "2", "--force")).code == 0
+    assert {path.name for path in (folder / "run").iterdir()} == names | {"mine.txt"}
+
+
+def test_a_forced_run_that_was_killed_leaves_the_old_one_to_the_next(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies in its first epoch has moved the old run, and nothing brings it back at once."""
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    before = contents(folder / "run")
+    with monkeypatch.context() as patched:
+        patched.setattr("onnxprune.cli.distill_command.give_up", lambda *_: None)
+        assert cli(*forced_and_diverging(folder)).error_code == "E703"
+    assert contents(folder / "run") != before
+    assert cli(*words(folder, "--epochs", "1")).error_code == "E203"
+    assert cli(*forced_and_diverging(folder)).error_code == "E703"
+    assert contents(folder / "run") == before
+
+
 def test_a_run_is_not_marked_by_those_who_may_not_continue_it(cli: Cli, folder: Path) -> None:
     assert cli(*words(folder, "--epochs", "1")).code == 0
     before = contents(folder / "run")
