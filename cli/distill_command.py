@@ -28,7 +28,6 @@ from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
 from onnxprune.cli.resumable import require_unforced
 from onnxprune.cli.stop_request import stop_request
-from onnxprune.errors import OnnxPruneError
 from onnxprune.measurement.accuracy import Measurement
 from onnxprune.onnx_file import Graph, load_graph
 from onnxprune.runs.opening import mend
@@ -188,7 +187,7 @@ def learn(
                 run_folder.update(run, status="interrupted")
             output.note(f"saved; continue with: onnxprune distill --resume {run}")
             return request.exit_code
-        except OnnxPruneError as error:
+        except BaseException as error:
             if began and leads():
                 give_up(run, error)
             raise

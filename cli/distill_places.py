@@ -8,8 +8,9 @@ from onnxprune.cli import run_folder
 from onnxprune.errors import OnnxPruneError, UsageError
 from onnxprune.masks import model_hash
 from onnxprune.onnx_file.saving import check_output, data_path
+from onnxprune.runs.begin import require_apart
 from onnxprune.runs.opening import mend
-from onnxprune.runs.replaced import ASIDE, kept_on_failure, put_back, set_aside
+from onnxprune.runs.replaced import ASIDE, kept_on_failure, let_go, put_back, set_aside
 
 TENSORBOARD = "tb"
 
@@ -36,6 +37,7 @@ def check_places(run: Path, file: Path | None, *, force: bool, models: Sequence[
 
     mend(run)
     run_folder.check_new(run, (NAME, STUDENT, ASIDE), force=force)
+    require_apart(map(str, models), run, (*ours(), ASIDE))
     if file is None:
         return
     if any(file.exists() and model.exists() and file.samefile(model) for model in models):
@@ -45,10 +47,20 @@ def check_places(run: Path, file: Path | None, *, force: bool, models: Sequence[
     check_output(file, force)
 
 
+def ours() -> tuple[str, ...]:
+    """Names of all that a distillation writes into its folder, but run.json."""
+    from onnxprune.distillation.checkpoint import NAME
+    from onnxprune.distillation.logs import METRICS
+    from onnxprune.distillation.session import STUDENT
+
+    return (NAME, METRICS, STUDENT, data_path(Path(STUDENT)).name, TENSORBOARD)
+
+
 def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -> ExitStack:
     """Keep other processes out of the run; where it is new, set an earlier one aside and write run.json.
 
-    What was set aside is there until the new run is done: whatever ends it, the next `--force` finds it.
+    What was set aside is there until the new run is done, or until it is replaced itself; with no checkpoint
+    yet it counts for nothing, and what it had replaced is set aside again.
 
     Args:
         run: Its folder.
@@ -63,8 +75,6 @@ def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -
         RuntimeProblem: E605, the disk is full.
     """
     from onnxprune.distillation.checkpoint import NAME
-    from onnxprune.distillation.logs import METRICS
-    from onnxprune.distillation.session import STUDENT
     from onnxprune.runs.folder import locked
 
     run.mkdir(exist_ok=True)
@@ -74,12 +84,14 @@ def begin(run: Path, argv: Sequence[str] | None, *, models: tuple[Path, Path]) -
         return stack
     hashes = {name: model_hash(path) for name, path in zip(("original", "student"), models, strict=True)}
     with kept_on_failure(run):
-        set_aside(run, (NAME, METRICS, STUDENT, data_path(run / STUDENT).name, TENSORBOARD))
+        if (run / NAME).exists():
+            let_go(run)
+        set_aside(run, ours())
         run_folder.start(run, "distill", argv, sha256=hashes)
     return stack
 
 
-def give_up(run: Path, error: OnnxPruneError) -> None:
+def give_up(run: Path, error: BaseException) -> None:
     """Say in run.json what ended the run; where there is no checkpoint yet, what it replaced comes back.
 
     A run that is not the one asked for stays as it was.
@@ -89,7 +101,7 @@ def give_up(run: Path, error: OnnxPruneError) -> None:
     if not (run / NAME).exists():
         run_folder.forget(run)
         put_back(run)
-    elif error.code != "E208":
+    elif isinstance(error, OnnxPruneError) and error.code != "E208":
         run_folder.update(run, status="failed", error=str(error))
 
 

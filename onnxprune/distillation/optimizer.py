@@ -24,7 +24,7 @@ def learning_rate(options: DistillOptions, step: int, steps_per_epoch: int) -> f
     warmup = options.warmup_epochs * steps_per_epoch
     total = options.epochs * steps_per_epoch
     if step < warmup:
-        return options.peak * (step + 1) / warmup if warmup >= 1 else options.peak
+        return options.peak * min(1.0, (step + 1) / warmup)
     progress = (step - warmup) / max(1.0, total - warmup)
     return options.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

@@ -48,7 +48,11 @@ def check_new(path: Path | str, command: str, *, force: bool) -> None:
 
 def mend(path: Path) -> None:
     """Put together what was half replaced, or half put back, when a process died, in place."""
-    if (path / ASIDE).is_dir() and not (path / RECORD).exists():
+    try:
+        half = (path / ASIDE).is_dir() and not (path / RECORD).exists()
+    except OSError:
+        return  # no path at all; who opens it says why
+    if half:
         with disk_errors(path, BLOCK), locked(path):
             put_back(path)
 

@@ -32,6 +32,9 @@ def put_back(path: Path) -> None:
     aside = path / ASIDE
     if not aside.is_dir():
         return
+    if not any(aside.iterdir()):  # a process died before the first file was moved, or after the last
+        aside.rmdir()
+        return
     (path / RECORD).unlink(missing_ok=True)
     for entry in sorted(aside.iterdir(), key=lambda entry: entry.name == RECORD):
         clear([path / entry.name])
@@ -42,8 +45,8 @@ def put_back(path: Path) -> None:
 def let_go(path: Path | str) -> None:
     """Remove what was set aside, in place; it is out of reach at once, whatever interrupts the removal."""
     path = Path(path)
+    clear([path / GONE])
     if (path / ASIDE).is_dir():
-        clear([path / GONE])
         (path / ASIDE).rename(path / GONE)
         clear([path / GONE])
 

@@ -135,6 +135,43 @@ def test_a_forced_run_that_diverges_at_once_leaves_the_old_one(cli: Cli, folder:
     assert contents(folder / "run") == before
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_forced_run_that_ends_before_its_first_step_leaves_the_old_one(
+    error: type[BaseException], cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    before = contents(folder / "run")
+
+    def fail(_session: object) -> None:
+        raise error
+
+    monkeypatch.setattr("onnxprune.distillation.session.Session.remember", fail)
+    assert cli(*words(folder, "--epochs", "2", "--force")).code != 0
+    assert contents(folder / "run") == before
+
+
+def test_a_forced_run_that_got_anywhere_is_what_the_next_one_leaves(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("onnxprune.cli.distill_command.let_go", lambda _: 1 / 0)
+        assert cli(*words(folder, "--epochs", "2", "--force")).code != 0
+    before = {name: text for name, text in contents(folder / "run").items() if ".replaced" not in str(name)}
+    assert cli(*forced_and_diverging(folder)).error_code == "E703"
+    assert contents(folder / "run") == before
+    assert cli("distill", "--resume", folder / "run").code == 0
+
+
+def test_a_model_of_the_run_that_would_be_replaced_is_refused(cli: Cli, folder: Path) -> None:
+    assert cli(*words(folder, "--epochs", "1")).code == 0
+    before = contents(folder)
+    models = [folder / "teacher.onnx", folder / "run" / "student.onnx"]
+    ran = cli("distill", *models, *words(folder, "--force")[3:])
+    assert (ran.error_code, ran.code) == ("E203", 2), ran.err
+    assert contents(folder) == before
+
+
 def test_what_a_forced_run_replaces_goes_when_the_new_one_is_done(cli: Cli, folder: Path) -> None:
     assert cli(*words(folder, "--epochs", "1")).code == 0
     names = {path.name for path in (folder / "run").iterdir()}

@@ -24,6 +24,12 @@ def test_the_learning_rate_rises_and_falls_along_a_cosine() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.3, 1.5])
+def test_no_warm_up_leads_above_the_peak(warmup: float) -> None:
+    options = DistillOptions(lr=0.5, epochs=3, warmup_epochs=warmup)
+    assert max(learning_rate(options, step, 5) for step in range(15)) <= 0.5
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_weights_decay_and_biases_do_not(optimizer: str) -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))

@@ -65,6 +65,12 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     assert rates[-1] < 0.01
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.3, 1.5])
+def test_no_warm_up_leads_above_the_peak(warmup: float) -> None:
+    recipe = Recipe("resnet20", epochs=3, lr=0.5, warmup_epochs=warmup)
+    assert max(learning_rate(recipe, step, 5) for step in range(15)) <= 0.5
+
+
 def test_weight_decay_spares_biases_and_batch_normalization() -> None:
     model = NETWORKS["resnet20"]()
     decayed, spared = make_optimizer(model, Recipe("resnet20")).param_groups

@@ -1,6 +1,9 @@
 """A run that --force replaces is gone when the new one has begun to work, and not before."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,7 +12,7 @@ import pytest
 from onnxprune import compression, search
 from onnxprune.errors import DataError, UsageError
 from onnxprune.runs.folder import RECORD, locked, path_hash
-from onnxprune.runs.opening import check_new, open_run
+from onnxprune.runs.opening import check_new, mend, open_run
 from onnxprune.runs.replaced import ASIDE, kept_on_failure, let_go, put_back, set_aside
 from tests.compression import conftest as compressing
 from tests.onnx_file.small_models import chain
@@ -90,6 +93,40 @@ def test_another_process_that_is_kept_out_puts_nothing_back(
     search.search(run)
     assert run.record["status"] == "done"
     assert not (folder / ASIDE).exists()
+
+
+@pytest.mark.parametrize("act", [set_aside, put_back])
+@pytest.mark.parametrize("done", range(6))
+def test_a_process_that_dies_while_files_are_moved_costs_none_of_them(
+    done: int, act: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("masks.json", "search")
+    for name in (RECORD, *names):
+        (tmp_path / name).write_text("old")
+    if act is put_back:
+        set_aside(tmp_path, names)
+    left = done
+
+    def dying(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            return operation(*given)
+
+        return call
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        for name in ("mkdir", "replace", "rmdir"):
+            patched.setattr(Path, name, dying(getattr(Path, name)))
+        act(*((tmp_path, names) if act is set_aside else (tmp_path,)))
+    mend(tmp_path)
+    set_aside(tmp_path, names)
+    put_back(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        (RECORD, *names), "old"
+    )
 
 
 def test_any_failure_before_the_original_is_scored_puts_it_back(tmp_path: Path) -> None:
