@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
+
+from onnxprune.schedule import warm_up_and_cosine
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,9 @@ class Recipe:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step: linear warm-up, then half a cosine down to 0.
-
-    Args:
-        recipe: Gives the peak, the warm-up and the length.
-        step: Counted from the first step of the first epoch.
-        steps_per_epoch: Full batches in an epoch.
-
-    Reference: SGDR (arXiv 1608.03983), equation 5.
-    """
-    warmup = recipe.warmup_epochs * steps_per_epoch
-    total = recipe.epochs * steps_per_epoch
-    if step < warmup:
-        return recipe.lr * min(1.0, (step + 1) / warmup)
-    progress = (step - warmup) / max(1.0, total - warmup)
-    return recipe.lr * 0.5 * (1 + float(np.cos(np.pi * progress)))
+    """The learning rate of a step, counted from the first of the first epoch, with so many in each."""
+    warm_up, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
+    return warm_up_and_cosine(step, peak=recipe.lr, warm_up=warm_up, total=total)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:

@@ -1,6 +1,5 @@
 """The optimizer, its learning rate, and the average of the weights."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,24 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from onnxprune.distillation.options import DistillOptions
+from onnxprune.schedule import warm_up_and_cosine
 
 
 def learning_rate(options: DistillOptions, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step: linear warm-up, then half a cosine down to 0.
-
-    Args:
-        options: Peak, warm-up and length.
-        step: Counted from the first step of the first epoch.
-        steps_per_epoch: Steps of the optimizer in an epoch.
-
-    Reference: SGDR (arXiv 1608.03983), equation 5.
-    """
-    warmup = options.warmup_epochs * steps_per_epoch
-    total = options.epochs * steps_per_epoch
-    if step < warmup:
-        return options.peak * min(1.0, (step + 1) / warmup)
-    progress = (step - warmup) / max(1.0, total - warmup)
-    return options.peak * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    """The learning rate of a step of the optimizer, counted from the first of all, with so many an epoch."""
+    warm_up, total = options.warmup_epochs * steps_per_epoch, options.epochs * steps_per_epoch
+    return warm_up_and_cosine(step, peak=options.peak, warm_up=warm_up, total=total)
 
 
 def make_optimizer(module: nn.Module, options: DistillOptions) -> torch.optim.Optimizer:
