@@ -247,6 +247,27 @@ def test_known_masks_are_not_proposed_again_but_as_published(small_world: World)
     assert agent_of(small_world, variant="paper").options.tries == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "least", "most"),
+    [
+        ({}, 0.3, 0.7),
+        ({"least_action": 0.45}, 0.45, 0.55),
+        ({"action": "ratio"}, 0.2, 1.0),
+        ({"reward": "cost", "least_ratio": 0.6}, 0.6, 1.0),
+        ({"variant": "paper"}, 0.2, 1.0),
+    ],
+)
+def test_the_warm_up_draws_about_what_is_alike_or_ratios_as_published(
+    given: dict[str, object], least: float, most: float, world: World
+) -> None:
+    agent = agent_of(world, evaluations=64, warm_up=20, **given)
+    agent.ask(20)
+    drawn = np.concatenate([walk.actions for walk in agent.walks])
+    width = most - least
+    assert least <= drawn.min() < least + 0.05 * width
+    assert most - 0.05 * width < drawn.max() <= most
+
+
 def test_failed_outcomes_are_survived(small_world: World) -> None:
     agent = agent_of(small_world)
     assert len(search(agent, small_world, evaluations=64, fails=frozenset(range(40))).flat) == 64
@@ -290,6 +311,13 @@ def test_it_learns_and_beats_random(cost_models: dict[str, CostModel]) -> None:
 def test_options_that_make_no_sense_are_refused(given: dict[str, object], small_world: World) -> None:
     with pytest.raises(UsageError, match="is one of") as caught:
         agent_of(small_world, **given)
+    assert caught.value.code == "E202"
+
+
+@pytest.mark.parametrize("least", [-0.1, 0.6])
+def test_a_warm_up_that_is_not_about_a_half_is_refused(least: float, small_world: World) -> None:
+    with pytest.raises(UsageError, match="least_action lies between 0 and") as caught:
+        agent_of(small_world, least_action=least)
     assert caught.value.code == "E202"
 
 

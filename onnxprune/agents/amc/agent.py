@@ -62,9 +62,14 @@ class Amc(DdpgAgent):
 
     def ratio(self, decided: Counts, action: float) -> float:
         """The keep ratio that an action asks for: u^((1 - a) / a) with u that of all groups alike."""
-        if self.options.action == "ratio" or self.options.reward == "cost":
+        if not self.options.even:
             return action
         return self.exact.even(decided) ** ((1 - action) / max(action, TINY))
+
+    def unlearnt(self) -> float:
+        """About 0.5, where that keeps all groups alike: far from it, walks are worse than random ratios."""
+        least = self.options.least_action
+        return float(self.rng.uniform(least, 1 - least)) if self.options.even else super().unlearnt()
 
     def seen(self, decided: Counts) -> Singles:
         """(S,) the state before the group after the `decided` (t,) ones."""

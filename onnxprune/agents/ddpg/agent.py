@@ -104,10 +104,14 @@ class DdpgAgent(Agent):
         return chosen
 
     def explorer(self, deviation: float | None) -> Choose:
-        """Actions drawn evenly, or about those of the policy."""
+        """Actions of the warm-up, or about those of the policy."""
         if deviation is None:
-            return lambda _state: float(self.rng.uniform(self.options.least_ratio, 1))
+            return lambda _state: self.unlearnt()
         return lambda state: truncated_normal(self.ddpg.act(state), deviation, self.rng)
+
+    def unlearnt(self) -> float:
+        """An action of the warm-up."""
+        return float(self.rng.uniform(self.options.least_ratio, 1))
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]) -> Figures:
         """Store the episodes, then learn as many times as transitions were stored after the warm-up."""
