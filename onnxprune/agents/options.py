@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from onnxprune.criteria import CRITERIA
 from onnxprune.errors import UsageError
@@ -34,8 +34,9 @@ def read_options(kind: type[Options], given: Mapping[str, Any] | None) -> Option
             raise UsageError("E201", f"unknown option {key!r} of the agent", hint=hint)
         try:
             values[name] = read(value, defaults[name])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             what = type(defaults[name]).__name__
+            what += " and finite" if what in {"int", "float"} else ""
             raise UsageError("E202", f"option {key}={value!r}: must be of type {what}") from error
     try:
         return kind(**values)
@@ -65,6 +66,14 @@ def read(value: Any, default: Any) -> Any:
     if isinstance(read, float) and not isfinite(read):
         raise ValueError(value)
     return read
+
+
+def require_choices(options: object) -> None:
+    """Raises: ValueError: a field that is a choice between words has another value."""
+    for name, hint in get_type_hints(type(options)).items():
+        if get_origin(hint) is Literal:
+            words = get_args(hint)
+            require(getattr(options, name) in words, f"{name} is one of {', '.join(words)}")
 
 
 def require_known_criterion(name: str) -> None:

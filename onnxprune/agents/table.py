@@ -16,6 +16,7 @@ VARIANTS = ("fixed", "paper")
 COMPETING = get_args(Kind)  # rewards of gat-ppo
 BY_COST = ("accuracy", "cost")  # of amc and agmc
 BY_SAVING = ("accuracy", "macs", "params")  # of rl-pruner
+TORCH = ("torch",)
 Make = Callable[[Problem, Mapping[str, Any] | None], Agent]
 
 
@@ -27,7 +28,7 @@ class AgentKind:
         name: As a user says it.
         make: From the problem and options by name, None for the defaults.
         help: One line.
-        needs_torch: Torch and torch-geometric must be installed.
+        packages: Modules that it needs beside numpy and scipy.
         variants: Values of its option `variant`, where what was published and what is right differ.
         rewards: Values of its option `reward`, where it learns from several kinds.
         carries: It can begin with the policy of another search.
@@ -36,10 +37,14 @@ class AgentKind:
     name: str
     make: Make
     help: str
-    needs_torch: bool = False
+    packages: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     rewards: tuple[str, ...] = ()
     carries: bool = False
+
+    @property
+    def needs_torch(self) -> bool:
+        return "torch" in self.packages
 
 
 def learning(package: str, problem: Problem, options: Mapping[str, Any] | None = None) -> Agent:
@@ -54,20 +59,22 @@ def one_allocation(how: str, problem: Problem, options: Mapping[str, Any] | None
 
 KINDS = (
     *(
-        AgentKind(name, partial(learning, name.replace("-", "_")), line, True, variants, rewards, carries)
-        for name, line, variants, rewards, carries in (
+        AgentKind(name, partial(learning, name.replace("-", "_")), line, packages, variants, rewards, carries)
+        for name, line, packages, variants, rewards, carries in (
             (
                 "gat-ppo",
                 "attention over the channel graph, learns which channels to keep",
+                ("torch", "torch_geometric"),
                 (),
                 COMPETING,
                 True,
             ),
-            ("amc", "a keep ratio a group by DDPG, held by an action wall", VARIANTS, BY_COST, False),
-            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", VARIANTS, BY_COST, True),
+            ("amc", "a keep ratio a group by DDPG, held by an action wall", TORCH, VARIANTS, BY_COST, False),
+            ("agmc", "DDPG on an encoder of the graph and an LSTM, rescaled", TORCH, VARIANTS, BY_COST, True),
             (
                 "gnn-rl",
                 "graph convolution on two levels, learns keep ratios step by step",
+                TORCH,
                 VARIANTS,
                 (),
                 False,

@@ -15,7 +15,6 @@ from onnxprune.evaluation import check_scheduler
 from onnxprune.search.options import SearchOptions
 
 PRIORS = ("obs", "wanda", "group-l2")  # by falling promise
-PACKAGES = ("torch", "torch_geometric")
 CARRYING = {"init_policy": "--init-policy FILE", "freeze_encoder": "--freeze-encoder"}
 
 
@@ -126,7 +125,7 @@ def require_packages(options: SearchOptions) -> None:
 
 def missing_packages(kind: AgentKind) -> list[str]:
     """What the agent needs and is not installed."""
-    return [name for name in PACKAGES if kind.needs_torch and not installed(name)]
+    return [name for name in kind.packages if not installed(name)]
 
 
 def installed(name: str) -> bool:

@@ -9,6 +9,7 @@ from math import ceil, floor, isfinite, log2, log10
 from xml.sax.saxutils import escape
 
 COLORS = ("#d1495b", "#1b6ca8", "#2a9d5c", "#e08e16", "#7b4fa3", "#5f6b73", "#17a2a2", "#8c5a2b", "#b0388f")
+DASHES = ("", "7 3", "2 3")  # of the first lines, of those that the colours come round to, and so on
 WIDTH, HEIGHT = 420, 270  # of a panel with its margins
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 30, 40
 LINE = 18  # of the legend
@@ -29,6 +30,25 @@ class Curve:
     label: str
     mean: Sequence[float]
     deviation: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Ink:
+    """How a line is told from the others."""
+
+    color: str
+    dashes: str
+
+    @staticmethod
+    def of(number: int) -> "Ink":
+        """Of the line with this number in the legend."""
+        return Ink(COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)])
+
+    @property
+    def stroke(self) -> str:
+        """As attributes."""
+        dashed = f' stroke-dasharray="{self.dashes}"' if self.dashes else ""
+        return f'stroke="{self.color}"{dashed}'
 
 
 @dataclass(frozen=True)
@@ -61,7 +81,7 @@ class Frame:
 def curves(title: str, panels: Sequence[Panel], *, label: str) -> str:
     """The picture: panels side by side, one legend below."""
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
-    colors = {name: COLORS[number % len(COLORS)] for number, name in enumerate(labels)}
+    inks = {name: Ink.of(number) for number, name in enumerate(labels)}
     width, height = WIDTH * max(1, len(panels)), HEIGHT + 8 + LINE * ceil(len(labels) / columns(panels))
     place = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     parts = [
@@ -70,8 +90,8 @@ def curves(title: str, panels: Sequence[Panel], *, label: str) -> str:
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
     for number, panel in enumerate(panels):
-        parts += drawn(panel, number * WIDTH, colors, label)
-    parts += legend(colors, columns(panels))
+        parts += drawn(panel, number * WIDTH, inks, label)
+    parts += legend(inks, columns(panels))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -80,7 +100,7 @@ def columns(panels: Sequence[Panel]) -> int:
     return 2 * max(1, len(panels))
 
 
-def drawn(panel: Panel, left: int, colors: dict[str, str], label: str) -> Iterator[str]:
+def drawn(panel: Panel, left: int, inks: dict[str, Ink], label: str) -> Iterator[str]:
     """One panel."""
     frame = frame_of(panel, left)
     yield text(left + (LEFT + WIDTH - RIGHT) / 2, TOP - 12, panel.title, anchor="middle", bold=True)
@@ -88,7 +108,7 @@ def drawn(panel: Panel, left: int, colors: dict[str, str], label: str) -> Iterat
     for curve in panel.curves:
         at = [e for e in steps(frame, len(curve.mean)) if isfinite(curve.mean[e - 1])]
         if at:
-            yield from line(curve, at, frame, colors[curve.label])
+            yield from line(curve, at, frame, inks[curve.label])
 
 
 def frame_of(panel: Panel, left: int) -> Frame:
@@ -107,17 +127,17 @@ def steps(frame: Frame, length: int) -> list[int]:
     return sorted(number for number in found if number >= min(frame.first, length))
 
 
-def line(curve: Curve, at: Sequence[int], frame: Frame, color: str) -> Iterator[str]:
+def line(curve: Curve, at: Sequence[int], frame: Frame, ink: Ink) -> Iterator[str]:
     upper = [(frame.x(max(e, FIRST)), frame.y(curve.mean[e - 1] + curve.deviation[e - 1])) for e in at]
     lower = [(frame.x(max(e, FIRST)), frame.y(curve.mean[e - 1] - curve.deviation[e - 1])) for e in at]
     middle = [(frame.x(max(e, FIRST)), frame.y(curve.mean[e - 1])) for e in at]
     if any(curve.deviation[e - 1] for e in at):
-        yield f'<polygon points="{points([*upper, *lower[::-1]])}" fill="{color}" fill-opacity="0.15"/>'
+        yield f'<polygon points="{points([*upper, *lower[::-1]])}" fill="{ink.color}" fill-opacity="0.15"/>'
     if len(middle) == 1:  # a choice without a search
         x, y = middle[0]
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>'
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{ink.color}"/>'
         middle.append((frame.x(frame.last), y))
-    yield f'<polyline points="{points(middle)}" fill="none" stroke="{color}" stroke-width="1.6"/>'
+    yield f'<polyline points="{points(middle)}" fill="none" {ink.stroke} stroke-width="1.6"/>'
 
 
 def axes(frame: Frame, label: str) -> Iterator[str]:
@@ -150,10 +170,10 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(number * step, 10) for number in range(first, floor(high / step) + 1)]
 
 
-def legend(colors: dict[str, str], count: int) -> Iterator[str]:
-    for number, (name, color) in enumerate(colors.items()):
+def legend(inks: dict[str, Ink], count: int) -> Iterator[str]:
+    for number, (name, ink) in enumerate(inks.items()):
         x, y = 20 + (number % count) * WIDTH / 2, HEIGHT + LINE * (number // count) + 6
-        yield f'<path d="M{x:.0f} {y:.0f}h18" stroke="{color}" stroke-width="2.4"/>'
+        yield f'<path d="M{x:.0f} {y:.0f}h18" {ink.stroke} stroke-width="2.4"/>'
         yield text(x + 24, y + 4, name)
 
 

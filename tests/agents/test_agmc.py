@@ -229,6 +229,17 @@ def test_it_learns_and_beats_random(cost_models: dict[str, CostModel]) -> None:
     assert np.mean(found["agmc"]) > np.mean(found["random"])
 
 
+def test_a_reward_by_cost_lets_less_be_kept_than_the_bounds_allow(world: World) -> None:
+    """Walks that break a bound still end at it."""
+    agent = agent_of(world, reward="cost", target="macs=90%", warm_up=32)
+    whole = agent.problem.whole.macs
+    costs = [world.cost_model.count(candidate.masks).macs / whole for candidate in agent.ask(32)]
+    assert max(costs) <= 0.9
+    assert min(costs) < 0.4
+    by_accuracy = agent_of(world, target="macs=90%", warm_up=32).ask(32)
+    assert min(world.cost_model.count(one.masks).macs for one in by_accuracy) > 0.8 * whole
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -240,6 +251,7 @@ def test_it_learns_and_beats_random(cost_models: dict[str, CostModel]) -> None:
         ({"embedding_rate": 0.0}, "above 0"),
         ({"most": 1.0}, "most lies"),
         ({"learning": "none", "freeze_agent": True}, "nothing that learns"),
+        ({"freeze_agent": True}, "without a policy"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

@@ -314,11 +314,21 @@ def test_options_that_make_no_sense_are_refused(given: dict[str, object], small_
     assert caught.value.code == "E202"
 
 
-@pytest.mark.parametrize("least", [-0.1, 0.6])
+@pytest.mark.parametrize("least", [-0.1, 0.5])
 def test_a_warm_up_that_is_not_about_a_half_is_refused(least: float, small_world: World) -> None:
-    with pytest.raises(UsageError, match="least_action lies between 0 and") as caught:
+    with pytest.raises(UsageError, match="least_action is not below 0, and below") as caught:
         agent_of(small_world, least_action=least)
     assert caught.value.code == "E202"
+
+
+def test_a_warm_up_as_long_as_the_search_is_refused(small_world: World) -> None:
+    assert agent_of(small_world, evaluations=32, warm_up=31).course.warm_up == 31
+    with pytest.raises(UsageError, match="warm_up 32: there are 32 evaluations") as caught:
+        agent_of(small_world, evaluations=32, warm_up=32)
+    assert (caught.value.code, caught.value.hint) == (
+        "E202",
+        "--evaluations 33 or more, or a shorter warm_up",
+    )
 
 
 def test_the_table_knows_its_variants(small_world: World) -> None:

@@ -242,6 +242,14 @@ def test_the_reward_by_cost_is_that_of_equations_four_and_five() -> None:
         assert reward_of(replace(outcome, accuracy=failed), "accuracy", "macs") is None
 
 
+def test_rewards_that_no_network_could_bear_are_held_within_float32() -> None:
+    outcome = Outcome(-1e150, 0.2, Cost(1000, 50, 200))
+    rewards = [reward_of(replace(outcome, accuracy=value), "accuracy", "macs") for value in (-1e150, 0.5, 1)]
+    gains = MovingAverage(0.5).gains(np.array(rewards, np.float32))
+    assert np.isfinite(gains**2).all()
+    assert gains.argmin() == 0
+
+
 @pytest.mark.parametrize(
     ("target", "quantity"),
     [("macs=60% params=50% bytes=70%", "params"), ("bytes=10%", "bytes"), ("", "macs")],

@@ -228,6 +228,7 @@ def test_the_variant_decides_what_is_not_given(small_world: World) -> None:
     [
         ({"variant": "best"}, "variant is one of fixed, paper"),
         ({"steps": 0}, "at least 1"),
+        ({"tries": 101}, "at most 100"),
         ({"least": 1}, "least lies between 0 and 1"),
         ({"noise": 0}, "noise and rate are above 0"),
         ({"clip": 1}, "clip and dropout"),

@@ -52,7 +52,7 @@ def by_hand() -> tuple[list[float], list[float]]:
     for row in ACTIONS:
         pairs = zip(row, OLD_MEAN, MEAN, strict=True)
         ratios.append(exp(sum(log_normal(a, new) - log_normal(a, old) for a, old, new in pairs)))
-    spread = 10 + 1e-5
+    spread = 10 + 1e-12
     return ratios, [10 / spread - VALUE, -10 / spread - VALUE]
 
 
@@ -106,6 +106,17 @@ def test_returns_are_normalised_over_the_memory() -> None:
         [-sqrt(1.5), 0, sqrt(1.5)], abs=1e-5
     )
     assert normalised(torch.full((4,), -7.0)).tolist() == [0] * 4
+
+
+def test_returns_that_differ_by_a_billionth_are_told_apart() -> None:
+    """As where the metric is an error, and the outputs are small."""
+    rewards = [100 * (-1e-9 * step - 1) for step in range(4)]
+    memory = Memory.empty(2)
+    for reward in rewards:
+        steps = [Step(torch.zeros(2), torch.zeros(2), torch.tensor(0.0))]
+        memory = memory.with_episode(steps, reward, discount=1.0)
+    by_hand = (torch.tensor([3.0, 2.0, 1.0, 0.0]) - 1.5) / 1.25**0.5
+    assert torch.allclose(normalised(memory.returns), by_hand, rtol=1e-3)
 
 
 def test_the_memory_holds_episodes_one_behind_the_other() -> None:

@@ -34,6 +34,8 @@ def test_values_take_the_type_of_the_default() -> None:
         ({"count": "many"}, "E202", "must be of type int"),
         ({"on": "perhaps"}, "E202", "must be of type bool"),
         ({"share": None}, "E202", "must be of type float"),
+        ({"share": "nan"}, "E202", "must be of type float and finite"),
+        ({"count": float("inf")}, "E202", "must be of type int and finite"),
         ({"count": 0}, "E202", "count must be above 0"),
     ],
 )

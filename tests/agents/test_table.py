@@ -3,12 +3,28 @@
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import get_args, get_type_hints
 
+import numpy as np
+import onnx
 import pytest
 
 from onnxprune.agents.table import AGENTS
 from onnxprune.allocation import ALLOCATIONS
+from tests.search.conftest import three_convolutions
+
+ALONE = """
+import sys
+sys.modules["torch_geometric"] = None  # importing it fails
+from onnxprune.agents.table import AGENTS
+from onnxprune.cost import CostModel
+from onnxprune.groups import find_groups
+from onnxprune.onnx_file import load_graph
+from tests.agents.conftest import problem_of, world_of
+problem = problem_of(world_of(CostModel(find_groups(load_graph(sys.argv[1])))))
+assert len(AGENTS[sys.argv[2]].make(problem, None).ask(2)) == 2
+"""
 
 
 def test_every_agent_has_a_name_and_a_line_of_help() -> None:
@@ -18,6 +34,15 @@ def test_every_agent_has_a_name_and_a_line_of_help() -> None:
     assert all(name == kind.name and kind.help and "\n" not in kind.help for name, kind in AGENTS.items())
     needing = [name for name, kind in AGENTS.items() if kind.needs_torch]
     assert needing == ["gat-ppo", "amc", "agmc", "gnn-rl"]
+    assert [name for name, kind in AGENTS.items() if "torch_geometric" in kind.packages] == ["gat-ppo"]
+
+
+@pytest.mark.parametrize("name", ["amc", "agmc", "gnn-rl"])
+def test_what_needs_torch_alone_runs_without_torch_geometric(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    onnx.save(three_convolutions(np.random.default_rng(0)), tmp_path / "model.onnx")
+    ran = subprocess.run([sys.executable, "-c", ALONE, tmp_path / "model.onnx", name], check=False)
+    assert ran.returncode == 0
 
 
 def test_the_table_does_not_import_torch() -> None:

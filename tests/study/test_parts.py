@@ -191,6 +191,16 @@ def test_a_higher_figure_is_drawn_higher() -> None:
     assert first == max(heights)  # y grows downwards
 
 
+def test_no_two_lines_of_a_picture_look_alike() -> None:
+    lines = [Curve(f"agent {number}", [number * 1.0] * 8, [0.0] * 8) for number in range(20)]
+    drawn = [
+        (element.get("stroke"), element.get("stroke-dasharray"))
+        for element in ET.fromstring(curves("net", [Panel("macs=50%", lines)], label="x")).iter()
+        if element.tag.endswith("polyline")
+    ]
+    assert len(drawn) == len(set(drawn)) == 20
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (88.2, 91.7), (-3e-4, 2e-4), (10.0, 90.0)])
 def test_ticks_are_round_and_between(low: float, high: float) -> None:
     found = ticks(low, high)

@@ -16,7 +16,7 @@ from onnxprune.agents.agmc.rescaling import algorithm_1, bisected, linear_costs,
 from onnxprune.agents.agmc.transfer import Networks, carried, weights_of
 from onnxprune.agents.ddpg.agent import Choose, DdpgAgent, Walk
 from onnxprune.agents.ddpg.learner import Batch
-from onnxprune.agents.ddpg.shares import masks_of
+from onnxprune.agents.ddpg.shares import masks_of, within
 from onnxprune.agents.policy_file import load_weights
 from onnxprune.agents.types import Figures, Problem, State
 
@@ -110,6 +110,9 @@ class Agmc(DdpgAgent):
         removed = np.minimum(options.most, 1 - kept / channels * ratios)
         target = self.problem.partway(stage + 1, options.stages)
         if options.rescaling == "bisection":
+            asked = np.minimum(kept, nearest_rungs(self.space, 1 - removed))
+            if options.reward == "cost" and within(self.space, asked[None], target=target)[0]:
+                return asked  # less than the bounds allow counts too
             return np.minimum(kept, bisected(self.space, removed, target, options.most))
         whole = self.problem.whole
         limit = target.limits(whole).get(self.quantity, getattr(whole, self.quantity))

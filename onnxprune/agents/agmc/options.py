@@ -58,6 +58,10 @@ class AgmcOptions(shared.DdpgOptions):
             not (self.freeze_agent and self.learning == "none"),
             "freeze_agent leaves nothing that learns where learning is none",
         )
+        require(
+            not (self.freeze_agent and not self.init_policy),
+            "freeze_agent: without a policy (--init-policy) actor and critic are random, and would stay so",
+        )
 
 
 PAPER: Mapping[str, Any] = {

@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxprune.agents.ddpg.shares import own_costs
-from onnxprune.agents.space import Space
+from onnxprune.agents.space import FAR, TINY, Space
 from onnxprune.target import Target, project
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-TINY = 1e-6
-FAR = 1e9  # further apart than any two preferences
 
 
 def algorithm_1(removed: Floats, costs: Floats, wanted: float, most: float) -> Floats:

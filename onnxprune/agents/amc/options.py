@@ -20,7 +20,7 @@ class AmcOptions(shared.DdpgOptions):
             made up for by keeping all that follows; "upper": the first alone; "paper": as published. Where
             the reward is the cost, there is none from below.
         least_action: "even" actions of the warm-up are drawn from [least_action, 1 - least_action], so about
-            0.5; keep ratios from [least_ratio, 1], as published.
+            0.5. Where the action is the keep ratio, it is drawn from [least_ratio, 1], as published.
     """
 
     features: Literal["paper", "code"] = "paper"
@@ -31,7 +31,7 @@ class AmcOptions(shared.DdpgOptions):
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
         super().__post_init__()
-        require(0 <= self.least_action <= 0.5, "least_action lies between 0 and 0.5")
+        require(0 <= self.least_action < 0.5, "least_action is not below 0, and below 0.5")
 
     @property
     def even(self) -> bool:

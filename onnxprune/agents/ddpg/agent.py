@@ -17,6 +17,7 @@ from onnxprune.agents.ddpg.options import DdpgOptions
 from onnxprune.agents.ddpg.rewards import MovingAverage, leading, ranked_gains, reward_of
 from onnxprune.agents.space import Space
 from onnxprune.agents.types import Agent, Candidate, Figures, Outcome, Problem, State, ordered_by
+from onnxprune.errors import UsageError
 from onnxprune.masks import Masks, masks_hash
 
 Singles = NDArray[np.float32]
@@ -39,10 +40,14 @@ class DdpgAgent(Agent):
 
     The policy is the same for all episodes of a batch; learning is in `tell`. Episodes of the warm-up are
     stored, but nothing is learnt before they are over.
+
+    Raises:
+        UsageError: E202, the warm-up leaves nothing to learn from.
     """
 
     def __init__(self, problem: Problem, options: DdpgOptions) -> None:
         super().__init__(problem)
+        require_learning(options, problem.evaluations)
         self.options = options
         self.space = Space.of(ordered_by(options.criterion, problem))
         self.quantity = leading(problem)
@@ -166,3 +171,13 @@ class DdpgAgent(Agent):
         self.rng.bit_generator.state = copied["rng"]
         self.met = set(copied["met"])
         self.told = int(copied["told"])
+
+
+def require_learning(options: DdpgOptions, evaluations: int) -> None:
+    """Raises: UsageError: E202, the warm-up, given as a number of episodes, is all that there is."""
+    if options.warm_up >= max(1, evaluations):
+        raise UsageError(
+            "E202",
+            f"warm_up {options.warm_up:g}: there are {evaluations} evaluations, and none to learn from",
+            hint=f"--evaluations {int(options.warm_up) + 1} or more, or a shorter warm_up",
+        )

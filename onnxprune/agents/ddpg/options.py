@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar
 
-from onnxprune.agents.options import PRIOR, read_options, require, require_known_criterion
+from onnxprune.agents.options import (
+    PRIOR,
+    read_options,
+    require,
+    require_choices,
+    require_known_criterion,
+)
 
 Options = TypeVar("Options")
 
@@ -34,8 +40,8 @@ class DdpgOptions:
         noise_decay: Its factor from one episode to the next; 0: such that `noise_end` is left at the last.
         noise_end: Share of the noise that is left at the last evaluation.
         warm_up: Episodes with random actions; below 1 a share of all evaluations, from 1 on a number.
-        least_ratio: Smallest keep ratio that is drawn in the warm-up.
-        tries: Walks of an episode, until one ends in masks that were not met before; 1: as published.
+        least_ratio: Smallest keep ratio that is drawn in the warm-up; and that AMC's published wall leaves.
+        tries: Walks of an episode at most, until one ends in masks that were not met before; 1: as published.
     """
 
     variant: Literal["fixed", "paper"] = "fixed"
@@ -60,9 +66,7 @@ class DdpgOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        for name, hint in get_type_hints(type(self)).items():
-            if kinds := get_args(hint):
-                require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
+        require_choices(self)
         require_known_criterion(self.criterion)
         counts = (self.hidden, self.batch, self.updates, self.tries)
         require(min(counts) >= 1, "hidden, batch, updates and tries are at least 1")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnxprune.agents.types import Outcome, Problem
 
 Singles = NDArray[np.float32]
+LARGEST = 1e18  # squares of what is larger are no numbers in float32
 
 
 def leading(problem: Problem) -> str:
@@ -28,9 +29,10 @@ def reward_of(outcome: Outcome, kind: str, quantity: str) -> float | None:
     accuracy = outcome.accuracy
     if accuracy is None or not isfinite(accuracy):
         return None
-    if kind == "accuracy":
-        return accuracy
-    return -(1 - accuracy) * log(max(2, getattr(outcome.cost, quantity)))
+    reward = accuracy
+    if kind == "cost":
+        reward = -(1 - accuracy) * log(max(2, getattr(outcome.cost, quantity)))
+    return min(LARGEST, max(-LARGEST, reward))
 
 
 @dataclass

@@ -5,16 +5,23 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.space import Space
 from onnxprune.masks import Masks
+from onnxprune.target import Target
 from onnxprune.target.projection import best
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def within(space: Space, kept: Counts, *, reached: bool = True) -> NDArray[np.bool_]:
-    """(B, G) kept counts of the prunable groups -> (B,) whether every bound holds; `reached`: or just so."""
+def within(
+    space: Space, kept: Counts, *, target: Target | None = None, reached: bool = True
+) -> NDArray[np.bool_]:
+    """(B, G) kept counts of the prunable groups -> (B,) whether every bound holds; `reached`: or just so.
+
+    The bounds are those of the problem, or of a `target` on the way there.
+    """
     costs, holds = space.costs(kept), np.less_equal if reached else np.less
-    fits = [holds(getattr(costs, name), limit) for name, limit in space.problem.limits.items()]
+    limits = space.problem.limits if target is None else target.limits(space.problem.whole)
+    fits = [holds(getattr(costs, name), limit) for name, limit in limits.items()]
     return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
 
 

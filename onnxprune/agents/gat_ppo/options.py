@@ -1,9 +1,9 @@
 """What decides how gat-ppo looks, explores and learns."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
-from onnxprune.agents.options import require
+from onnxprune.agents.options import require, require_choices
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ class GatPpoOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        for name in ("encoder", "ratio", "episode", "order", "reward", "constraint"):
-            kinds = get_args(get_type_hints(GatPpoOptions)[name])
-            require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
+        require_choices(self)
         require(self.heads > 0, "heads is at least 1")
         require(self.hidden > 0 and self.hidden % self.heads == 0, "hidden must be a multiple of heads")
         require(min(self.layers, self.epochs, self.rounds) >= 1, "layers, epochs and rounds are at least 1")

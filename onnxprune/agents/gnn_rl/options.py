@@ -1,12 +1,12 @@
 """What decides how gnn-rl looks, explores and learns."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
-from onnxprune.agents.options import PRIOR, require, require_known_criterion
+from onnxprune.agents.options import PRIOR, require, require_choices, require_known_criterion
 
 AUTOMATIC = 0
-UPDATES = 20  # that a search has at least, where the number of steps between two is automatic
+UPDATES = 20  # of a short search, where the number of steps between two is automatic
 STEPS_OF_PAPER = 100  # between two updates, of up to 15,000 episodes
 
 
@@ -21,8 +21,8 @@ class GnnRlOptions:
         least: The least keep ratio of a group; the task's own least count holds as well.
         noise: Standard deviation of the actions.
         noise_floor: Share of it that is left at the last evaluation; it falls linearly, update by update.
-        update_steps: Steps of episodes between two updates. 0, automatic: 100 as published, or as many as
-            make 20 updates of the search where these are fewer.
+        update_steps: Steps of episodes between two updates, which come at the end of a batch of evaluations.
+            0, automatic: 100 as published, or a twentieth of those of the search where these are fewer.
         epochs: Of an update.
         rate: Learning rate (Adam).
         clip: Of the probability ratio (Schulman et al., 2017, equation 7).
@@ -51,9 +51,9 @@ class GnnRlOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        kinds = get_args(get_type_hints(GnnRlOptions)["variant"])
-        require(self.variant in kinds, f"variant is one of {', '.join(kinds)}")
+        require_choices(self)
         require(min(self.steps, self.epochs, self.tries) >= 1, "steps, epochs and tries are at least 1")
+        require(self.tries <= 100, "tries are at most 100")
         require(0 < self.least < 1, "least lies between 0 and 1")
         require(min(self.noise, self.rate) > 0, "noise and rate are above 0")
         require(0 < self.noise_floor <= 1, "noise_floor is above 0 and at most 1")

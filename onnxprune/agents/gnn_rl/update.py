@@ -10,7 +10,7 @@ from onnxprune.agents.gnn_rl.options import GnnRlOptions
 from onnxprune.agents.gnn_rl.policy import Policy
 from onnxprune.agents.gnn_rl.rollout import Step
 
-EPSILON = 1e-5
+EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Memory:
     @staticmethod
     def empty(groups: int) -> "Memory":
         none, row = torch.zeros(0, groups), torch.zeros(0)
-        return Memory(none, none, row, row)
+        return Memory(none, none, row, row.double())
 
     def with_episode(self, steps: Sequence[Step], reward: float, *, discount: float) -> "Memory":
         """The same and one more episode, whose reward comes at its end."""
@@ -49,13 +49,17 @@ class Memory:
 
 
 def returns_of(steps: int, reward: float, *, discount: float) -> Tensor:
-    """(steps,) discount ^ (steps to the end) * reward: Monte-Carlo returns."""
-    return torch.tensor([reward * discount ** (steps - 1 - step) for step in range(steps)])
+    """(steps,) discount ^ (steps to the end) * reward: Monte-Carlo returns, in float64.
+
+    What the metric tells apart is lost in float32 where it is small beside 1.
+    """
+    returns = [reward * discount ** (steps - 1 - step) for step in range(steps)]
+    return torch.tensor(returns, dtype=torch.float64)
 
 
 def normalised(returns: Tensor) -> Tensor:
-    """About 0, of deviation 1; zeros where all are equal."""
-    return (returns - returns.mean()) / (returns.std(correction=0) + EPSILON)
+    """(S,) in float32: about 0, of deviation 1; zeros where all are equal."""
+    return ((returns - returns.mean()) / (returns.std(correction=0) + EPSILON)).float()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """What decides how rl-pruner prunes, explores and learns, and what of it the variants set."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args, get_type_hints
+from typing import Literal
 
-from onnxprune.agents.options import PRIOR, require, require_known_criterion
+from onnxprune.agents.options import PRIOR, require, require_choices, require_known_criterion
 
 FALL = 0.1  # relative, in one step, after which the paper's variant takes the step again
 MIXES = {"accuracy": (0.0, 0.0), "macs": (0.25, 0.0), "params": (0.0, 0.25)}  # alpha, beta
-CHOICES = ("variant", "decay", "explores", "reward")
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,7 @@ class RlPrunerOptions:
 
     def __post_init__(self) -> None:
         """Raises: ValueError: a value that is unknown or out of its range."""
-        for name in CHOICES:
-            kinds = get_args(get_type_hints(RlPrunerOptions)[name])
-            require(getattr(self, name) in kinds, f"{name} is one of {', '.join(kinds)}")
+        require_choices(self)
         require(min(self.samples, self.depth) >= 1, "samples and depth are at least 1")
         require(min(self.steps, self.stages, self.slots) >= 0, "steps, stages and slots are not below 0")
         require(0 < self.narrowing <= 1 and 0 < self.rate <= 1, "narrowing and rate lie in (0, 1]")
