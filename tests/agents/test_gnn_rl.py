@@ -158,7 +158,7 @@ def test_the_estimate_of_what_was_given_up_teaches_as_any_other(small_world: Wor
     asked = agent.ask(2)
     outcomes = [outcome_of(small_world, problem, c.masks, given_up=True) for c in asked]
     agent.tell(asked, outcomes)
-    expected = {np.float32(100 * (o.accuracy - 1)) for o in outcomes if o.accuracy is not None}
+    expected = {100 * (o.accuracy - 1) for o in outcomes if o.accuracy is not None}
     assert set(agent.memory.returns.tolist()) == expected
 
 
