@@ -110,9 +110,10 @@ class Agmc(DdpgAgent):
         removed = np.minimum(options.most, 1 - kept / channels * ratios)
         target = self.problem.partway(stage + 1, options.stages)
         if options.rescaling == "bisection":
-            asked = np.minimum(kept, nearest_rungs(self.space, 1 - removed))
-            if options.reward == "cost" and within(self.space, asked[None], target=target)[0]:
-                return asked  # less than the bounds allow counts too
+            if options.reward == "cost":  # less than the bounds allow counts too
+                asked = np.minimum(kept, nearest_rungs(self.space, 1 - removed))
+                if within(self.space, asked[None], target=target)[0]:
+                    return asked
             return np.minimum(kept, bisected(self.space, removed, target, options.most))
         whole = self.problem.whole
         limit = target.limits(whole).get(self.quantity, getattr(whole, self.quantity))
