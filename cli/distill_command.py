@@ -26,7 +26,7 @@ from onnxprune.cli.distill_report import EpochTeller, document, print_distilled
 from onnxprune.cli.distill_test import Tested, measured_on, tested_by
 from onnxprune.cli.help import Command
 from onnxprune.cli.options import FILE, output_options
-from onnxprune.cli.resumable import require_unforced
+from onnxprune.cli.resumable import note_saved, require_unforced
 from onnxprune.cli.stop_request import stop_request
 from onnxprune.measurement.accuracy import Measurement
 from onnxprune.onnx_file import Graph, load_graph
@@ -185,7 +185,7 @@ def learn(
         except Stopped:
             if leads():
                 run_folder.update(run, status="interrupted")
-            output.note(f"saved; continue with: onnxprune distill --resume {run}")
+            note_saved(output, "distill", run)
             return request.exit_code
         except BaseException as error:
             if began and leads():

@@ -16,6 +16,7 @@ from onnxprune.cli.stop_request import StopRequest
 from onnxprune.errors import UsageError
 from onnxprune.runs.config import Schema, Values
 from onnxprune.runs.folder import RunFolder
+from onnxprune.runs.replaced import ASIDE
 
 Function = Callable[..., Any]
 INTERRUPTED = 130
@@ -127,9 +128,15 @@ def run_options(
 
 def tell_saved(output: Output, run: RunFolder, request: StopRequest, end: BaseException) -> int:
     """Tell how a run that was interrupted goes on; its exit code."""
-    command = run.record["command"]
-    output.note(f"saved; continue with: onnxprune {command} --resume {shlex.quote(str(run.path))}")
+    note_saved(output, run.record["command"], run.path)
     output.finish({"run": run.path, "status": run.record["status"]})
     if request.asked:
         return request.exit_code
     return end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else INTERRUPTED
+
+
+def note_saved(output: Output, command: str, run: Path) -> None:
+    """Tell how to go on, and where the run lies that `--force` is about to replace."""
+    output.note(f"saved; continue with: onnxprune {command} --resume {shlex.quote(str(run))}")
+    if (run / ASIDE).is_dir():
+        output.note(f"what --force replaces is kept in {run / ASIDE} until the new run gets anywhere")

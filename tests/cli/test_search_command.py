@@ -116,6 +116,26 @@ def test_a_signal_saves_and_the_search_goes_on(
     assert (run / episodes).read_bytes() == (tmp_path / "b" / episodes).read_bytes()
 
 
+def test_an_interruption_tells_where_the_run_lies_that_it_replaces(
+    cli: Cli, model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("search", model, "-o", tmp_path / "a", "--data", samples, *QUICK)
+    assert cli(*words).code == 0
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("onnxprune.search.searching.let_go", interrupted)
+    ran = cli(*words, "--seed", "3", "--force")
+    assert ran.code == 130, ran.err
+    kept = tmp_path / "a" / ".replaced"
+    assert f"what --force replaces is kept in {kept}" in ran.err
+    assert (kept / "search.json").exists()
+    monkeypatch.undo()
+    assert cli("search", "--resume", tmp_path / "a").code == 0
+    assert not kept.exists()
+
+
 def test_a_metric_that_fails_three_times_stops_the_search(
     cli: Cli, model: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
