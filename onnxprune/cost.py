@@ -118,10 +118,8 @@ class Products:
 
     def evaluate(self, extents: Counts) -> Counts:
         """(B, E) extents -> (B, T) terms."""
-        result: Counts = np.broadcast_to(self.fixed, (len(extents), len(self.fixed)))
-        for column in self.axes.T:
-            result = result * extents[:, column]
-        return result
+        result: Counts = np.multiply.reduce(extents[:, self.axes], axis=2)
+        return result * self.fixed
 
 
 class CostModel:

@@ -7,14 +7,16 @@ weights are random but seeded and as a training leaves them: no two biases alike
 statistics that fit the data. The five files of a network give the same outputs (`test_exported.py`).
 """
 
+import contextlib
+import functools
 import os
 import warnings
 import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +25,12 @@ from onnxprune.models.zoo import NETWORKS
 from tests.networks.convolutional import CONVOLUTIONAL
 from tests.networks.sequential import SEQUENTIAL, TOKENS, VOCABULARY
 from tests.networks.spatial import SPATIAL
+
+with contextlib.suppress(ImportError):  # where torch keeps it; without this exports take twice as long
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    # torch builds its table of translations anew for every export; it is always the same one
+    ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 class Export(Protocol):
@@ -52,12 +60,15 @@ SMALL: dict[str, Callable[[], nn.Module]] = {**CONVOLUTIONAL, **SPATIAL, **SEQUE
 EXPORTED: dict[str, Callable[[], nn.Module]] = {**NETWORKS, **SMALL}
 
 EXPORTERS: dict[str, Export] = {
-    "dynamo": partial(export_onnx, settings=ExportSettings("dynamo", "folded")),
-    "dynamo_bn": partial(export_onnx, settings=ExportSettings("dynamo", "kept")),
+    "dynamo": functools.partial(export_onnx, settings=ExportSettings("dynamo", "folded")),
+    "dynamo_bn": functools.partial(export_onnx, settings=ExportSettings("dynamo", "kept")),
     "dynamo_raw": export_raw,
-    "torchscript": partial(export_onnx, settings=ExportSettings("torchscript", "folded")),
-    "torchscript_bn": partial(export_onnx, settings=ExportSettings("torchscript", "kept")),
+    "torchscript": functools.partial(export_onnx, settings=ExportSettings("torchscript", "folded")),
+    "torchscript_bn": functools.partial(export_onnx, settings=ExportSettings("torchscript", "kept")),
 }
+# What tests take unless they are slow: one way of each exporter, both with and without BatchNormalization.
+FAST = ("torchscript_bn", "dynamo")
+EXPORTED_BY = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in EXPORTERS]
 
 SEQUENCE = (TOKENS, 6)
 SHAPES: dict[str, tuple[int, ...]] = {

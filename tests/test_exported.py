@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from onnxprune.models.export import check_export
-from tests.exported import EXPORTERS, SMALL, build, example_input, export_case
+from tests.exported import EXPORTED_BY, SMALL, build, example_input, export_case
 
 
-@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize("exporter", EXPORTED_BY)
 @pytest.mark.parametrize("name", SMALL)
 def test_the_file_gives_the_outputs_of_torch(name: str, exporter: str, exported_folder: Path) -> None:
     path = export_case(name, exporter, exported_folder)

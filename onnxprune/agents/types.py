@@ -21,7 +21,6 @@ from onnxprune.agents.options import PRIOR
 from onnxprune.cost import Cost
 from onnxprune.environment import FEASIBLE, Task
 from onnxprune.masks import Masks
-from onnxprune.target import project
 
 Floats = NDArray[np.float64]
 State = dict[str, Any]
@@ -51,10 +50,6 @@ class Problem(Task):
         found = self.scores(self.prior)
         groups = self.groups.prunable
         return {g.name: np.asarray(found.get(g.name, np.zeros(g.channels)), np.float64) for g in groups}
-
-    def project(self, preferences: Mapping[str, Floats]) -> Masks:
-        """Masks that keep what is preferred, aligned, and at or under every bound."""
-        return project(preferences, self.cost_model, target=self.target, constraints=self.constraints)
 
 
 def ordered_by(criterion: str, problem: Problem) -> Problem:

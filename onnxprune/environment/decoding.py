@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnxprune.environment.task import Task
 from onnxprune.errors import UsageError
 from onnxprune.masks import Masks
-from onnxprune.target import Target, project
+from onnxprune.target import Target
 from onnxprune.target.projection import best
 
 Bits = NDArray[np.bool_]
@@ -89,7 +89,7 @@ def projected(task: Task, values: Floats, *, target: Target, most: Counts) -> Ma
         Where `most` lets everything through, no group could take back one aligned step.
     """
     by_group = task.order.split(values)
-    masks = project(by_group, task.cost_model, target=target, constraints=task.constraints)
+    masks = task.project(by_group, target)
     return {
         name: best(by_group[name], min(int(masks[name].sum()), int(limit)))
         for name, limit in zip(task.order.names, most, strict=True)

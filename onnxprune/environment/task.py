@@ -13,7 +13,7 @@ from onnxprune.environment.rewards import violation
 from onnxprune.errors import UnsupportedError
 from onnxprune.groups import Groups
 from onnxprune.masks import ChannelOrder, Masks
-from onnxprune.target import Bound, Constraints, Target, settle
+from onnxprune.target import Bound, Constraints, Projection, Scores, Target, project, settle
 
 Counts = NDArray[np.int64]
 MOST_REASONS = 3
@@ -72,6 +72,24 @@ class Task:
     def widest(self) -> int:
         """Channels of the widest step from one allowed count to the next."""
         return max((int(np.diff(rungs).max(initial=1)) for rungs in self.rungs), default=1)
+
+    @cached_property
+    def projection(self) -> Projection:
+        """Of scores of all prunable groups onto the target."""
+        names = [group.name for group in self.groups.prunable]
+        return Projection.onto(self.target, self.cost_model, self.constraints, names)
+
+    def project(self, scores: Scores, target: Target | None = None) -> Masks:
+        """Masks that keep what scores highest, aligned, and at or under every bound.
+
+        Args:
+            scores: (channels,) by group name; groups without scores keep everything.
+            target: Other bounds than the task's.
+        """
+        if target in (None, self.target) and len(scores) == len(self.groups.prunable):
+            return self.projection(scores)
+        bounds = self.target if target is None else target
+        return project(scores, self.cost_model, target=bounds, constraints=self.constraints)
 
     def partway(self, done: int, rounds: int) -> Target:
         """The target after `done` of `rounds`: every bound at B_k = F0 (B / F0)^(done / rounds).

@@ -7,13 +7,13 @@ that wish make one list; a prefix of it is one choice of masks, and its true cos
     steps   g02+8  g00+4  g02+8  g05+16 | g00+4  g05+16 ...
     cost    ------------- under the bounds | over
 
-The longest prefix under all bounds is found by bisection. What is left of the bounds is filled from the rest
+The longest prefix under all bounds is found by sections. What is left of the bounds is filled from the rest
 of the list: groups with no affordable next step close, the others go on, until all are closed. So the result
 is at or under every bound, and no group can take back one step. (AGMC's one pass, which clips and does not
 redistribute, misses its own budget in nearly every draw in which it acts.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from onnxprune.target.reach import lowest, settle
 
 Scores = Mapping[str, NDArray[np.float64]]
 Counts = NDArray[np.int64]
+PROBES = 15  # prefixes that are counted at once
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class Steps:
     group: Counts
     adds: Counts
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Steps":
+    def where(self, chosen: NDArray[np.bool_] | Counts) -> "Steps":
+        """Those that are chosen, by bits or by their places."""
         return Steps(self.group[chosen], self.adds[chosen])
 
-    def prefix(self, count: int, *, onto: Counts) -> Counts:
-        """(G,) kept counts after the first `count` steps."""
-        added = np.bincount(self.group[:count], self.adds[:count], minlength=len(onto))
-        return onto + added.astype(np.int64)
+    def prefixes(self, counts: Counts, *, onto: Counts) -> Counts:
+        """(B, G) kept counts after as many steps as each of `counts` (B,) says, ascending."""
+        last = counts[-1]
+        row = np.repeat(np.arange(len(counts)), np.diff(counts, prepend=0))
+        cell = row * len(onto) + self.group[:last]
+        added = np.bincount(cell, self.adds[:last], minlength=counts.size * onto.size)
+        return onto + added.astype(np.int64).reshape(len(counts), len(onto)).cumsum(0)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,72 @@ class Limits:
         costs = self.cost_model.count_kept(kept)
         fits = [getattr(costs, name) <= limit for name, limit in self.largest.items()]
         return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """`project` for one target and some groups, prepared: what does not depend on the scores is found once.
+
+    Attributes:
+        cost_model: Of all groups.
+        rungs: Allowed kept counts of the groups that may lose channels, by index in the cost model.
+        lowest: (G,) kept counts with every one of these on its lowest rung.
+        limits: What is allowed.
+        steps: All steps up of these groups, in the order of `rungs`.
+        places: (S,) the place of each step on its ladder.
+    """
+
+    cost_model: CostModel
+    rungs: Mapping[int, Counts]
+    lowest: Counts
+    limits: Limits
+    steps: Steps
+    places: Counts
+
+    @staticmethod
+    def onto(
+        target: Target, cost_model: CostModel, constraints: Constraints, names: Container[str]
+    ) -> "Projection":
+        """Of the prunable groups among `names`; arguments and errors as of `project`."""
+        free = [group for group in cost_model.groups.prunable if group.name in names]
+        constraints = settle(cost_model, target=target, constraints=constraints, free=free)
+        rungs = {cost_model.names.index(group.name): constraints.rungs(group) for group in free}
+        counts = [len(ladder) - 1 for ladder in rungs.values()]
+        adds = np.concatenate([np.zeros(0, np.int64), *map(np.diff, rungs.values())])
+        places = np.concatenate([np.zeros(0, np.int64), *map(np.arange, counts)])
+        return Projection(
+            cost_model,
+            rungs,
+            lowest(cost_model, constraints, free),
+            Limits(cost_model, target.limits(cost_model.count({}))),
+            Steps(np.repeat(np.array([*rungs], np.int64), counts), adds),
+            places,
+        )
+
+    def __call__(self, scores: Scores) -> Masks:
+        """The masks.
+
+        Raises:
+            UsageError: E207, scores that do not fit the groups.
+        """
+        check_scores(scores, self.cost_model.groups)
+        kept = climb(self.ordered(scores), self.lowest, self.limits)
+        masks = all_true(self.cost_model.groups)
+        for index in self.rungs:
+            name = self.cost_model.names[index]
+            masks[name] = best(scores[name], int(kept[index]))
+        return masks
+
+    def ordered(self, scores: Scores) -> Steps:
+        """The steps, most wanted first."""
+        wanted = [np.zeros(0)]
+        for index, rungs in self.rungs.items():
+            falling = -np.sort(-scores[self.cost_model.names[index]])
+            sums = np.concatenate([[0.0], np.cumsum(falling)])[rungs]
+            means = (sums[1:] - sums[:-1]) / (rungs[1:] - rungs[:-1])
+            wanted.append(np.minimum.accumulate(means))  # rounding must not reorder a ladder
+        order = np.lexsort((self.steps.group, self.places, -np.concatenate(wanted)))
+        return self.steps.where(order)
 
 
 def project(scores: Scores, cost_model: CostModel, *, target: Target, constraints: Constraints) -> Masks:
@@ -84,16 +155,7 @@ def project(scores: Scores, cost_model: CostModel, *, target: Target, constraint
         TargetError: E701, no masks meet the target; states the least cost that can be reached.
         UsageError: E207, scores that do not fit the groups.
     """
-    groups = cost_model.groups
-    check_scores(scores, groups)
-    free = [group for group in groups.prunable if group.name in scores]
-    constraints = settle(cost_model, target=target, constraints=constraints, free=free)
-    limits = Limits(cost_model, target.limits(cost_model.count({})))
-    kept = climb(steps_of(scores, cost_model, constraints), lowest(cost_model, constraints, free), limits)
-    masks = all_true(groups)
-    for group in free:
-        masks[group.name] = best(scores[group.name], int(kept[cost_model.names.index(group.name)]))
-    return masks
+    return Projection.onto(target, cost_model, constraints, scores)(scores)
 
 
 def best(scores: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
@@ -103,51 +165,41 @@ def best(scores: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
     return bits
 
 
-def steps_of(scores: Scores, cost_model: CostModel, constraints: Constraints) -> Steps:
-    """All steps of all groups that have scores, most wanted first."""
-    parts = []
-    for index, group in enumerate(cost_model.groups):
-        if group.frozen is None and group.name in scores:
-            rungs = constraints.rungs(group)
-            falling = -np.sort(-scores[group.name])
-            sums = np.concatenate([[0.0], np.cumsum(falling)])[rungs]
-            adds = np.diff(rungs)
-            wanted = np.minimum.accumulate(np.diff(sums) / adds)  # rounding must not reorder a ladder
-            parts.append((np.full(len(adds), index), np.arange(len(adds)), adds, wanted))
-    if not parts:
-        return Steps(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    owner, rung, adds, wanted = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((owner, rung, -wanted))
-    return Steps(owner[order], adds[order])
-
-
 def climb(steps: Steps, kept: Counts, limits: Limits) -> Counts:
     """Take steps while any is affordable; each round takes the longest prefix and closes groups."""
     while len(steps.group):
         count = longest_prefix(steps, kept, limits)
-        kept = steps.prefix(count, onto=kept)
+        kept = steps.prefixes(np.array([count]), onto=kept)[0]
         steps = Steps(steps.group[count:], steps.adds[count:])
-        steps = steps.where(~np.isin(steps.group, closed(steps, kept, limits)))
+        shut = np.zeros(len(kept), bool)
+        shut[closed(steps, kept, limits)] = True
+        steps = steps.where(~shut[steps.group])
     return kept
 
 
 def longest_prefix(steps: Steps, kept: Counts, limits: Limits) -> int:
-    """The largest number of leading steps under all bounds; `kept` itself is allowed."""
+    """The largest number of leading steps under all bounds; `kept` itself is allowed.
+
+    Several lengths are counted at once, as a batch costs hardly more than one.
+    """
     low, high = 0, len(steps.group)
     while low < high:
-        middle = (low + high + 1) // 2
-        if limits.allow(steps.prefix(middle, onto=kept)[None])[0]:
-            low = middle
-        else:
-            high = middle - 1
+        apart = -(-(high - low) // PROBES)
+        tried = np.append(np.arange(low + apart, high, apart), high)
+        fits = limits.allow(steps.prefixes(tried, onto=kept))
+        held = len(tried) if fits.all() else int(np.argmin(fits))
+        high = high if held == len(tried) else int(tried[held]) - 1
+        low = int(tried[held - 1]) if held else low
     return low
 
 
 def closed(steps: Steps, kept: Counts, limits: Limits) -> Counts:
     """Groups whose next step breaks a bound; as costs only grow, it will do so for good."""
-    groups, first = np.unique(steps.group, return_index=True)
+    first = np.full(len(kept), -1)
+    first[steps.group[::-1]] = np.arange(len(steps.group))[::-1]  # the last that is set stays
+    groups = np.flatnonzero(first >= 0)
     tried = np.tile(kept, (len(groups), 1))
-    tried[np.arange(len(groups)), groups] += steps.adds[first]
+    tried[np.arange(len(groups)), groups] += steps.adds[first[groups]]
     return groups[~limits.allow(tried)]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from onnxprune.models.zoo import NETWORKS
-from tests.exported import EXPORTERS, SMALL, VOCABULARY, export_case
+from tests.exported import EXPORTED_BY, SMALL, VOCABULARY, export_case
 from tests.law.check import Trial, check_law
 
 # prunable groups, by every exporter that does not make sequences
@@ -25,10 +25,6 @@ LEAST = {
 # torch's exporter without its optimiser cuts by SplitToSequence; sequences are frozen
 LEAST_OF_RAW = LEAST | {"c2f": 5, "shufflenet": 3, "encoder_split": 3}
 TRIAL = Trial(seeds=range(1), limit=VOCABULARY)
-
-
-FAST = ("torchscript_bn", "dynamo")
-EXPORTED_BY = [e if e in FAST else pytest.param(e, marks=pytest.mark.slow) for e in EXPORTERS]
 
 
 @pytest.mark.parametrize("exporter", EXPORTED_BY)

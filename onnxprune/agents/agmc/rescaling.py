@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxprune.agents.ddpg.shares import own_costs
 from onnxprune.agents.space import FAR, TINY, Space
-from onnxprune.target import Target, project
+from onnxprune.target import Target
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,9 +88,7 @@ def bisected(space: Space, removed: Floats, target: Target, most: float) -> Coun
     worst = 1 - space.prior
     share = np.maximum(removed, TINY)[space.group_of]
     preferences = worst / share + np.where(worst > most, FAR, 0.0)
-    problem = space.problem
-    scores = problem.order.split(preferences)
-    return space.kept(project(scores, problem.cost_model, target=target, constraints=problem.constraints))
+    return space.kept(space.problem.project(space.problem.order.split(preferences), target))
 
 
 def nearest_rungs(space: Space, kept: Floats) -> Counts:
