@@ -54,7 +54,8 @@ class Steps:
         row = np.repeat(np.arange(len(counts)), np.diff(counts, prepend=0))
         cell = row * len(onto) + self.group[:last]
         added = np.bincount(cell, self.adds[:last], minlength=counts.size * onto.size)
-        return onto + added.astype(np.int64).reshape(len(counts), len(onto)).cumsum(0)
+        total: Counts = added.astype(np.int64).reshape(len(counts), len(onto)).cumsum(0)
+        return total + onto
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from tests.agents.conftest import World, problem_of, search
 from tests.latency.conftest import SETTING
 
 SMALL = GatPpoOptions(hidden=16, heads=2, layers=2)
-QUICK = replace(SMALL, encoder="mlp")
+QUICK = replace(SMALL, encoder="mlp", imagined=32, scattered=64)
 
 
 @pytest.fixture(scope="module")

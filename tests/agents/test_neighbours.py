@@ -15,7 +15,7 @@ from onnxprune.agents.table import AGENTS
 from onnxprune.masks import masks_hash
 from tests.agents.conftest import BATCH, World, outcome_of, problem_of, search
 
-QUICK = GatPpoOptions(hidden=16, heads=2, layers=2, encoder="mlp")
+QUICK = GatPpoOptions(hidden=16, heads=2, layers=2, encoder="mlp", imagined=32)
 
 
 def best_masks(world: World, count: int = 8) -> Elites:

@@ -188,7 +188,7 @@ def test_where_every_mask_of_a_step_fails_the_policy_alone_goes_on(world: World)
     assert np.array_equal(agent.policy, agent.first)
 
 
-@pytest.mark.parametrize("align", [1, 4])
+@pytest.mark.parametrize("align", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_fixed_variant_beats_random_and_the_papers_on_average(
     align: int, cost_models: dict[str, CostModel]
 ) -> None:

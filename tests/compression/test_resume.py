@@ -50,10 +50,23 @@ DEATHS = {
     "choose": ("choose", "import onnxprune.compression.judging as m; m.verifications = die"),
     "measure": ("measure", "import onnxprune.compression.judging as m; m.model_document = die"),
 }
+# One of each box that writes; the others run with --slow.
+OFTEN = {
+    "prune, in the proof",
+    "reconstruct, before it is recorded",
+    "distill, in a step of the second epoch",
+    "choose",
+}
 
 
 @posix
-@pytest.mark.parametrize(("box", "patch"), DEATHS.values(), ids=list(DEATHS))
+@pytest.mark.parametrize(
+    ("box", "patch"),
+    [
+        pytest.param(*death, id=when, marks=[] if when in OFTEN else pytest.mark.slow)
+        for when, death in DEATHS.items()
+    ],
+)
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     box: str, patch: str, model: Path, samples: Path, tmp_path: Path, finished: RunFolder
 ) -> None:

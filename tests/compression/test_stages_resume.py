@@ -62,7 +62,7 @@ def states(run: RunFolder) -> dict[str, str]:
     return {name: box["state"] for name, box in boxes.items()}
 
 
-OFTEN = {"between the stages", "in the last search"}  # the others run with --slow
+OFTEN = {"between the stages"}  # the others run with --slow
 
 
 @posix

@@ -50,7 +50,9 @@ def test_every_network_that_the_tests_export_can_be_freed(
     check(name, exporter, exported_folder)
 
 
-@pytest.mark.parametrize("exporter", ["torchscript", "dynamo", "dynamo_raw"])
+@pytest.mark.parametrize(
+    "exporter", ["torchscript", "dynamo", pytest.param("dynamo_raw", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", ["plain", "vision_transformer", "encoder_layer"])
 def test_an_export_with_a_free_batch_is_left_alone(name: str, exporter: str, exported_folder: Path) -> None:
     assert exporter in EXPORTERS

@@ -26,6 +26,7 @@ from tests.exported import EXPORTERS, NETWORKS, SMALL, example_input, export_cas
 Array = NDArray[Any]
 TOLERANCE = 1e-4  # of the largest output
 ATTENTION = ("encoder_separate", "encoder_split", "vision_transformer", "language_model")
+COMPILED = {"encoder_split", "vision_transformer"}  # the others compile with --slow
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>'
 
 
@@ -328,14 +329,19 @@ def tensors_read_as_numbers(plan: Plan) -> list[str]:
 
 
 @pytest.mark.parametrize("network", [*ATTENTION, "unet_resize", "grouped_shuffle", "group_norm"])
-@pytest.mark.parametrize("exporter", ["dynamo_raw", "torchscript", "torchscript_bn"])
+@pytest.mark.parametrize(
+    "exporter", [pytest.param("dynamo_raw", marks=pytest.mark.slow), "torchscript", "torchscript_bn"]
+)
 def test_no_export_reads_numbers_out_of_tensors(network: str, exporter: str, exported_folder: Path) -> None:
     module = to_torch(load_graph(export_case(network, exporter, exported_folder)))
     assert tensors_read_as_numbers(module._plan) == []
 
 
 @pytest.mark.filterwarnings("ignore")  # dynamo looks at attributes that warn
-@pytest.mark.parametrize("network", ATTENTION)
+@pytest.mark.parametrize(
+    "network",
+    [name if name in COMPILED else pytest.param(name, marks=pytest.mark.slow) for name in ATTENTION],
+)
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_shape_arithmetic_compiles_to_one_graph(network: str, exporter: str, exported_folder: Path) -> None:
     module = to_torch(load_graph(export_case(network, exporter, exported_folder))).eval()

@@ -50,7 +50,7 @@ def start(rank: int, folder: Path, norms: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("norms", OPTIONS)
+@pytest.mark.parametrize("norms", [pytest.param("frozen", marks=pytest.mark.slow), "trained"])
 def test_two_processes_give_what_one_gives(tmp_path: Path, norms: str) -> None:
     teacher, student = make_pair(tmp_path)
     running = [start(rank, tmp_path, norms) for rank in (0, 1)]

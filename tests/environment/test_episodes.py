@@ -12,7 +12,7 @@ from onnxprune.cost import CostModel
 from onnxprune.environment.episodes import Episode, EpisodeOptions
 from onnxprune.environment.task import Task
 from onnxprune.errors import TargetError, UnsupportedError, UsageError
-from onnxprune.target import Alignment, Bound, Constraints, Target, parse_target, reachable
+from onnxprune.target import Alignment, Bound, Constraints, Target, parse_target, project, reachable
 from tests.environment.conftest import NAMES
 
 FREE = Constraints(Alignment(1, 1), 1)
@@ -265,3 +265,19 @@ def test_ratios_fill_all_groups_alike_where_bits_fill_the_preferred(cost_models)
         assert within(task, episode.bits, task.target)
         spreads.append(np.ptp([part.mean() for part in task.order.split(episode.bits).values()]))
     assert spreads[1] < spreads[0]
+
+
+@pytest.mark.parametrize("bound", [None, "params=70%", "macs=40%"])
+def test_a_task_projects_onto_its_own_target_and_others_for_all_groups_and_some(
+    cost_models: dict[str, CostModel], bound: str | None
+) -> None:
+    cost_model, own = cost_models["densenet"], parse_target(["macs=60%"])
+    task = Task.of(cost_model, target=own, constraints=Constraints(Alignment(2, 2)))
+    other = parse_target([bound]) if bound else None
+    rng = np.random.default_rng(0)
+    scores = {group.name: rng.standard_normal(group.channels) for group in task.groups.prunable}
+    for some in (scores, dict(list(scores.items())[1:])):
+        found = task.project(some, other)
+        expected = project(some, cost_model, target=other or own, constraints=task.constraints)
+        assert all((found[name] == bits).all() for name, bits in expected.items())
+        assert within(task, task.order.join(found), other or own)

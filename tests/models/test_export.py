@@ -1,5 +1,6 @@
 """Every network exports by both exporters, and the file computes what torch computes."""
 
+from itertools import product
 from pathlib import Path
 
 import onnx
@@ -12,11 +13,12 @@ from torch import nn
 from onnxprune.errors import VerificationError
 from onnxprune.models.export import check_export, export_onnx, main
 from onnxprune.models.zoo import NETWORKS
-from tests.exported import EXPORTERS, build, example_input, export_case
+from tests.exported import EXPORTERS, FAST, build, example_input, export_case
 
-SHALLOW = {"resnet20", "resnet20_b"}  # the others: seconds each by dynamo
+# The others take seconds each by dynamo.
+OFTEN = {*product(["resnet20", "resnet20_b"], FAST), *product(["resnet20"], EXPORTERS)}
 EVERY = [
-    pytest.param(name, exporter, marks=[] if name in SHALLOW else pytest.mark.slow)
+    pytest.param(name, exporter, marks=[] if (name, exporter) in OFTEN else pytest.mark.slow)
     for name in sorted(NETWORKS)
     for exporter in EXPORTERS
 ]

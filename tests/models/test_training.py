@@ -134,7 +134,10 @@ def test_a_run_of_another_recipe_is_not_continued(data, tmp_path) -> None:
         train_and_test(Recipe("tiny", epochs=1, seed=1), data, tmp_path, setup=PLAIN, report=ignore)
 
 
-@pytest.mark.parametrize(("given", "in_hardware"), [(["--bf16"], False), ([], True), ([], False)])
+@pytest.mark.parametrize(
+    ("given", "in_hardware"),
+    [pytest.param(["--bf16"], False, marks=pytest.mark.slow), ([], True), ([], False)],
+)
 def test_the_command_trains_in_bfloat16_and_writes_its_card(
     given: list[str], in_hardware: bool, data, tmp_path, monkeypatch
 ) -> None:

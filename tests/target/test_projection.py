@@ -18,6 +18,7 @@ from onnxprune.target import (
     Alignment,
     Bound,
     Constraints,
+    Projection,
     Target,
     parse_target,
     project,
@@ -86,6 +87,64 @@ def test_a_target_is_met_from_both_sides(
     settled = settle(cost_model, target=target, constraints=constraints)
     for more in one_step_more(masks, cost_model, settled):
         assert not within(cost_model, more, target)
+
+
+def one_at_a_time(
+    scores: Scores, cost_model: CostModel, target: Target, constraints: Constraints
+) -> dict[str, int]:
+    """Kept counts by taking the most wanted step that is left, or closing its group if it costs too much."""
+    kept, steps = {}, []
+    for index, group in enumerate(cost_model.groups.prunable):
+        rungs = constraints.rungs(group).tolist()
+        falling, wish = sorted(scores[group.name].tolist(), reverse=True), float("inf")
+        kept[group.name] = rungs[0]
+        for place, (low, high) in enumerate(pairwise(rungs)):
+            wish = min(wish, sum(falling[low:high]) / (high - low))
+            steps.append((-wish, place, index, group.name, high))
+    closed: set[str] = set()
+    for *_, name, count in sorted(steps):
+        masks = {other: np.arange(len(scores[other])) < n for other, n in (kept | {name: count}).items()}
+        if name not in closed and within(cost_model, masks, target):
+            kept[name] = count
+        else:
+            closed.add(name)
+    return kept
+
+
+@given(cases())
+def test_it_takes_what_one_step_at_a_time_takes(
+    cost_models: dict[str, CostModel], case: tuple[str, int, str, Constraints, Target]
+) -> None:
+    name, seed, kind, constraints, target = case
+    cost_model = cost_models[name]
+    drawn = random_scores(cost_model, seed, kind)
+    scores = {group: np.rint(1000 * row) for group, row in drawn.items()}  # whole, so that all sums are exact
+    if not target.met_by(reachable(cost_model, constraints), original=cost_model.count({})):
+        return
+    found = project(scores, cost_model, target=target, constraints=constraints)
+    settled = settle(cost_model, target=target, constraints=constraints)
+    assert {n: int(bits.sum()) for n, bits in found.items()} == one_at_a_time(
+        scores, cost_model, target, settled
+    )
+
+
+def test_a_prepared_projection_gives_the_same_for_one_after_another(
+    cost_models: dict[str, CostModel],
+) -> None:
+    cost_model, target = cost_models["resnet20"], parse_target(["macs=60%", "params=50%"])
+    constraints = Constraints(Alignment(4, 4))
+    names = [group.name for group in cost_model.groups.prunable]
+    prepared = Projection.onto(target, cost_model, constraints, names)
+    for seed in range(5):
+        scores = random_scores(cost_model, seed, "normal")
+        found, expected = (
+            prepared(scores),
+            project(scores, cost_model, target=target, constraints=constraints),
+        )
+        assert all((found[name] == bits).all() for name, bits in expected.items())
+    with pytest.raises(UsageError) as caught:
+        prepared({**scores, names[0]: np.zeros(3)})
+    assert caught.value.code == "E207"
 
 
 @given(cases())
