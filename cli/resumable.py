@@ -139,4 +139,4 @@ def note_saved(output: Output, command: str, run: Path) -> None:
     """Tell how to go on, and where the run lies that `--force` is about to replace."""
     output.note(f"saved; continue with: onnxprune {command} --resume {shlex.quote(str(run))}")
     if (run / ASIDE).is_dir():
-        output.note(f"what --force replaces is kept in {run / ASIDE} until the new run gets anywhere")
+        output.note(f"what --force replaces is kept in {run / ASIDE} until the new run can do without it")

@@ -26,10 +26,11 @@ from tests.networks.convolutional import CONVOLUTIONAL
 from tests.networks.sequential import SEQUENTIAL, TOKENS, VOCABULARY
 from tests.networks.spatial import SPATIAL
 
-with contextlib.suppress(ImportError):  # where torch keeps it; without this exports take twice as long
+# Where torch keeps it; without this a small export takes twice as long.
+with contextlib.suppress(ImportError, AttributeError):
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-    # torch builds its table of translations anew for every export; it is always the same one
+    # torch builds its table of translations anew for every export, always the same without a custom one
     ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 

@@ -72,7 +72,7 @@ class Limits:
         return np.logical_and.reduce(fits) if fits else np.ones(len(kept), bool)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Projection:
     """`project` for one target and some groups, prepared: what does not depend on the scores is found once.
 
@@ -116,13 +116,15 @@ class Projection:
         """The masks.
 
         Raises:
-            UsageError: E207, scores that do not fit the groups.
+            UsageError: E207, scores that do not fit the groups, or not of those that this was prepared for.
         """
         check_scores(scores, self.cost_model.groups)
+        names = [self.cost_model.names[index] for index in self.rungs]
+        if scores.keys() != set(names):
+            raise UsageError("E207", f"the scores are of {len(scores)} groups, must be of {', '.join(names)}")
         kept = climb(self.ordered(scores), self.lowest, self.limits)
         masks = all_true(self.cost_model.groups)
-        for index in self.rungs:
-            name = self.cost_model.names[index]
+        for index, name in zip(self.rungs, names, strict=True):
             masks[name] = best(scores[name], int(kept[index]))
         return masks
 
@@ -156,6 +158,7 @@ def project(scores: Scores, cost_model: CostModel, *, target: Target, constraint
         TargetError: E701, no masks meet the target; states the least cost that can be reached.
         UsageError: E207, scores that do not fit the groups.
     """
+    check_scores(scores, cost_model.groups)  # or a wrong name would be told as a target out of reach
     return Projection.onto(target, cost_model, constraints, scores)(scores)
 
 

@@ -136,7 +136,7 @@ def test_a_run_of_another_recipe_is_not_continued(data, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "in_hardware"),
-    [pytest.param(["--bf16"], False, marks=pytest.mark.slow), ([], True), ([], False)],
+    [(["--bf16"], False), pytest.param([], True, marks=pytest.mark.slow), ([], False)],
 )
 def test_the_command_trains_in_bfloat16_and_writes_its_card(
     given: list[str], in_hardware: bool, data, tmp_path, monkeypatch

@@ -33,7 +33,7 @@ ALIGNMENTS = (Alignment(1, 1), Alignment(4, 4), Alignment(8, 8), Alignment(4, 16
 
 
 def random_scores(cost_model: CostModel, seed: int, kind: str) -> Scores:
-    """Continuous ones, ones full of ties, and ones that differ wildly between groups."""
+    """Continuous ones, ones full of ties, ones that differ wildly between groups, and alike in each."""
     rng = np.random.default_rng(seed)
     scores: Scores = {}
     for group in cost_model.groups.prunable:
@@ -42,6 +42,7 @@ def random_scores(cost_model: CostModel, seed: int, kind: str) -> Scores:
             "normal": values,
             "ties": np.round(values),
             "scaled": np.exp(values + 8 * rng.standard_normal()),
+            "constant": np.full(group.channels, 0.1 * rng.integers(1, 9)),  # whose means differ by rounding
         }[kind]
     return scores
 
@@ -52,7 +53,7 @@ def cases(draw: st.DrawFn) -> tuple[str, int, str, Constraints, Target]:
     quantities = draw(st.sets(st.sampled_from(("macs", "params", "bytes")), min_size=1))
     bounds = tuple(Bound(quantity, draw(shares), relative=True) for quantity in sorted(quantities))
     constraints = Constraints(draw(st.sampled_from(ALIGNMENTS)), draw(st.sampled_from((0.0, 0.1, 0.3, 1, 5))))
-    kind = draw(st.sampled_from(("normal", "ties", "scaled")))
+    kind = draw(st.sampled_from(("normal", "ties", "scaled", "constant")))
     return draw(st.sampled_from(NAMES)), draw(st.integers(0, 999)), kind, constraints, Target(bounds)
 
 
@@ -142,9 +143,10 @@ def test_a_prepared_projection_gives_the_same_for_one_after_another(
             project(scores, cost_model, target=target, constraints=constraints),
         )
         assert all((found[name] == bits).all() for name, bits in expected.items())
-    with pytest.raises(UsageError) as caught:
-        prepared({**scores, names[0]: np.zeros(3)})
-    assert caught.value.code == "E207"
+    for wrong in ({**scores, names[0]: np.zeros(3)}, {names[0]: scores[names[0]]}, {}):
+        with pytest.raises(UsageError) as caught:
+            prepared(wrong)
+        assert caught.value.code == "E207"
 
 
 @given(cases())
@@ -303,11 +305,14 @@ def test_scores_that_do_not_fit_are_refused(
     cost_models: dict[str, CostModel], change: Scores, said: str
 ) -> None:
     cost_model = cost_models["resnet20"]
-    scores = random_scores(cost_model, 0, "normal") | change
-    with pytest.raises(UsageError) as caught:
-        project(scores, cost_model, target=Target(), constraints=Constraints())
-    assert caught.value.code == "E207"
-    assert said in caught.value.message
+    for scores, target in (
+        (random_scores(cost_model, 0, "normal") | change, Target()),
+        (change, parse_target(["macs=1%"])),  # which is out of reach too
+    ):
+        with pytest.raises(UsageError) as caught:
+            project(scores, cost_model, target=target, constraints=Constraints())
+        assert caught.value.code == "E207"
+        assert said in caught.value.message
 
 
 def test_frozen_groups_are_refused_as_unknown_ones_are(cost_models: dict[str, CostModel]) -> None:
