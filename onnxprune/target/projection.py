@@ -121,7 +121,9 @@ class Projection:
         check_scores(scores, self.cost_model.groups)
         names = [self.cost_model.names[index] for index in self.rungs]
         if scores.keys() != set(names):
-            raise UsageError("E207", f"the scores are of {len(scores)} groups, must be of {', '.join(names)}")
+            raise UsageError(
+                "E207", f"the scores are of other groups than the {len(names)} that this was made for"
+            )
         kept = climb(self.ordered(scores), self.lowest, self.limits)
         masks = all_true(self.cost_model.groups)
         for index, name in zip(self.rungs, names, strict=True):
