@@ -168,9 +168,9 @@ def test_every_episode_meets_every_kind_of_target(
     model: str, target: str, variant: str, cost_models: dict[str, CostModel]
 ) -> None:
     known = world_of(cost_models[model])
-    agent = agent_of(known, evaluations=16, target=target, variant=variant)
-    run = search(agent, known, evaluations=16)
-    assert len(run.flat) == 16
+    agent = agent_of(known, evaluations=40, target=target, variant=variant)
+    run = search(agent, known, evaluations=40)
+    assert len(run.flat) == 40
     assert all(outcome.violation == 0 for outcome in run.flat)
     assert {candidate.note for batch in run.batches for candidate in batch} == {"warm-up", "sampled"}
     (final,) = agent.final()

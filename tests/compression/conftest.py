@@ -1,8 +1,10 @@
 """A small model whose classes can be told apart, samples for it, and short runs."""
 
 import shutil
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -116,6 +118,14 @@ def undone(run: RunFolder, box: str) -> RunFolder:
 def killed(run: Path, patch: str) -> None:
     """Go on with a run in another process that is killed where the patch says so."""
     killing.killed(run, patch, GO_ON)
+
+
+def deaths(cases: Mapping[str, tuple[str, ...]], often: Collection[str]) -> list[Any]:
+    """Parameters of the cases by name; those that are not among `often` run with --slow."""
+    return [
+        pytest.param(*case, id=name, marks=[] if name in often else pytest.mark.slow)
+        for name, case in cases.items()
+    ]
 
 
 def continued(path: Path) -> RunFolder:

@@ -12,7 +12,7 @@ from onnxprune.compression.compress import BOXES
 from onnxprune.compression.listener import Listener
 from onnxprune.errors import UsageError
 from onnxprune.runs.folder import locked
-from tests.compression.conftest import continued, hashes, killed, options, undone, write_samples
+from tests.compression.conftest import continued, deaths, hashes, killed, options, undone, write_samples
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 # Where the process dies: the box that it leaves undone, and what is patched to kill.
@@ -50,7 +50,7 @@ DEATHS = {
     "choose": ("choose", "import onnxprune.compression.judging as m; m.verifications = die"),
     "measure": ("measure", "import onnxprune.compression.judging as m; m.model_document = die"),
 }
-# One of each box that writes; the others run with --slow.
+# One of each box that writes.
 OFTEN = {
     "prune, in the proof",
     "reconstruct, before it is recorded",
@@ -60,13 +60,7 @@ OFTEN = {
 
 
 @posix
-@pytest.mark.parametrize(
-    ("box", "patch"),
-    [
-        pytest.param(*death, id=when, marks=[] if when in OFTEN else pytest.mark.slow)
-        for when, death in DEATHS.items()
-    ],
-)
+@pytest.mark.parametrize(("box", "patch"), deaths(DEATHS, OFTEN))
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     box: str, patch: str, model: Path, samples: Path, tmp_path: Path, finished: RunFolder
 ) -> None:

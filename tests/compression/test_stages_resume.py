@@ -10,7 +10,7 @@ import pytest
 
 from onnxprune.compression import Listener, RunFolder, compress, resume, start
 from onnxprune.errors import UsageError
-from tests.compression.conftest import MODELS, continued, hashes, killed, options, with_run
+from tests.compression.conftest import MODELS, continued, deaths, hashes, killed, options, with_run
 from tests.compression.test_search_box import QUICK
 from tests.search.conftest import three_convolutions
 
@@ -62,17 +62,11 @@ def states(run: RunFolder) -> dict[str, str]:
     return {name: box["state"] for name, box in boxes.items()}
 
 
-OFTEN = {"between the stages"}  # the others run with --slow
+OFTEN = {"between the stages"}
 
 
 @posix
-@pytest.mark.parametrize(
-    ("box", "owner", "name", "call"),
-    [
-        pytest.param(*death, id=when, marks=[] if when in OFTEN else pytest.mark.slow)
-        for when, death in DEATHS.items()
-    ],
-)
+@pytest.mark.parametrize(("box", "owner", "name", "call"), deaths(DEATHS, OFTEN))
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     box: str, owner: str, name: str, call: int, run: RunFolder, finished: RunFolder
 ) -> None:
